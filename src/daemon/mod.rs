@@ -1,0 +1,6 @@
+//! Composition: flags, logging, wiring, exit codes.
+
+/// Runs the program under the name it was called by.
+pub fn main() -> std::process::ExitCode {
+    std::process::ExitCode::SUCCESS
+}

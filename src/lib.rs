@@ -1,0 +1,26 @@
+//! aurora: the Apache Aurora job scheduler as one small program.
+//!
+//! The layers, bottom to top; arrows point down only (`tests/tidy.rs` holds the table and checks it):
+//!
+//! | layer | what |
+//! |---|---|
+//! | [`base`], [`rt`] | clock, randomness, framing, units; the same for async |
+//! | `net` | HTTP/1 codec, frames, Noise |
+//! | [`model`] | plain values: job key, task, status, resources, constraint, quota |
+//! | `thrift` | bytes and values: binary, compact, JSON; the API structs |
+//! | `paxos`, `domain`, `supervise` | decisions without input or output |
+//! | `replog`, `storage` | the log on disk and among peers; the state of the cluster |
+//! | [`executor`], `agent`, `driver` | running tasks, and how work reaches machines |
+//! | `scheduler` | the one owner of change |
+//! | `api`, `http`, `client` | Thrift services, routes and pages, command line |
+//! | [`daemon`] | composition: flags, logging, wiring, exit codes |
+//!
+//! A request's path: `http` decodes, `api` validates and submits a command, `scheduler::engine` runs one
+//! step on the head tables, `replog` appends its ops, and only when they are learned do the committed
+//! tables take them and replies and launches leave.
+
+pub mod base;
+pub mod daemon;
+pub mod executor;
+pub mod model;
+pub mod rt;
