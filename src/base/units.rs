@@ -86,7 +86,7 @@ pub fn show_duration(duration: Duration) -> String {
         (1, "ns"),
     ];
     for (size, name) in units {
-        if nanos >= size && nanos % size == 0 {
+        if nanos >= size && nanos.is_multiple_of(size) {
             return format!("{}{name}", nanos / size);
         }
     }

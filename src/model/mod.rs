@@ -2,3 +2,28 @@
 //!
 //! Nothing here is stored or sent as it is: stored and wire types are frozen copies elsewhere, so that
 //! these may change freely. No type here derives `Serialize`.
+
+mod constraint;
+mod container;
+mod host;
+mod identifier;
+mod job;
+mod launch;
+mod quota;
+mod resources;
+mod status;
+mod task;
+
+pub use constraint::{Constraint, ConstraintKind};
+pub use container::{Container, DockerParameter, Image, Volume, VolumeMode};
+pub use host::{AgentId, AgentSession, Attribute, HostAttributes, MaintenanceMode};
+pub use identifier::{IdentifierError, check_identifier, is_identifier};
+pub use job::{CronCollisionPolicy, JobConfiguration, JobKey};
+pub use launch::{LaunchOrder, TaskReport, TaskState};
+pub use quota::Quota;
+pub use resources::{MilliCpus, NamedPorts, PortRange, Ports, Resources};
+pub use status::ScheduleStatus;
+pub use task::{
+    ExecutorConfig, FetcherUri, InstanceId, Metadata, PartitionPolicy, ScheduledTask, SlaPolicy,
+    TaskConfig, TaskEvent, TaskId,
+};
