@@ -21,6 +21,7 @@
 
 pub mod base;
 pub mod daemon;
+pub mod driver;
 pub mod executor;
 pub mod model;
 pub mod rt;

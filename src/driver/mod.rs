@@ -1,0 +1,95 @@
+//! How work reaches machines: the port between the scheduler and whatever runs tasks.
+//!
+//! The scheduler sends [`DriverCommand`]s and receives [`DriverEvent`]s; it knows nothing else of the
+//! machines. A driver does not decide: it carries orders out, at least once where it can, and reports.
+//! Nothing is assumed sent: after a restart the scheduler asks again by [`DriverCommand::Reconcile`].
+//!
+//! `embedded` speaks to our own agents. A Mesos driver will stand beside it.
+
+use crate::model::{
+    AgentId, AgentSession, Attribute, LaunchOrder, Ports, Resources, TaskId, TaskReport,
+};
+
+/// A machine that offers itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AgentOffer {
+    /// The agent.
+    pub agent: AgentId,
+    /// Its present run. Launches are planned for it.
+    pub session: AgentSession,
+    /// The machine's name.
+    pub host: String,
+    /// All that the machine gives to tasks, whatever runs on it now. `ports` is their count.
+    ///
+    /// The scheduler subtracts what it has assigned there, so that nothing is sold twice.
+    pub total: Resources,
+    /// The ports it gives out.
+    pub ports: Ports,
+    /// Its properties.
+    pub attributes: Vec<Attribute>,
+}
+
+/// What the scheduler wants done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DriverCommand {
+    /// A report was stored: the agent may forget it (and, if it was terminal, the task).
+    Acknowledge {
+        /// The agent that sent it.
+        agent: AgentId,
+        /// The task.
+        task: TaskId,
+        /// The report's number.
+        sequence: u64,
+    },
+    /// End a task. Unknown tasks are reported lost.
+    Kill {
+        /// The agent that has the task.
+        agent: AgentId,
+        /// The task.
+        task: TaskId,
+    },
+    /// Start a task.
+    Launch {
+        /// The agent.
+        agent: AgentId,
+        /// The session it was planned for; another one refuses, and the task is reported lost.
+        session: AgentSession,
+        /// What to run.
+        order: Box<LaunchOrder>,
+    },
+    /// Report these tasks again; those that the agent does not know are reported lost.
+    Reconcile {
+        /// The agent.
+        agent: AgentId,
+        /// The tasks the scheduler believes to be there.
+        tasks: Vec<TaskId>,
+    },
+}
+
+/// What happened out there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DriverEvent {
+    /// An agent cannot be reached. Its tasks may well run on.
+    AgentDown {
+        /// The agent.
+        agent: AgentId,
+        /// The session that ended.
+        session: AgentSession,
+    },
+    /// An agent connected, or changed what it offers.
+    ///
+    /// `tasks` are all tasks it has: what it has not acknowledged, ended ones among them.
+    AgentUp {
+        /// What it offers.
+        offer: AgentOffer,
+        /// The latest report of each task it has.
+        tasks: Vec<TaskReport>,
+    },
+    /// News of a task.
+    Status {
+        /// The agent that reports.
+        agent: AgentId,
+        /// The news.
+        report: TaskReport,
+    },
+}
