@@ -7,5 +7,6 @@
 pub mod backoff;
 pub mod clock;
 pub mod frame;
+pub mod nearest;
 pub mod rng;
 pub mod units;

@@ -1,0 +1,34 @@
+//! The agent's flags.
+
+table! {
+    /// The flags of `aurora-agent`, by name.
+    AGENT_FLAGS
+    agent_key_file: Text = "", works,
+        "The key shared with the scheduler; see aurora-log initialize";
+    allow_root_tasks: Bool = "false", works,
+        "Runs jobs of the role root as root; refused otherwise";
+    attributes: Text = "", works,
+        "Properties of this machine, name:value;name:value, added to host:NAME";
+    executor_path: Text = "", works,
+        "The executor; default: aurora-executor beside this program";
+    exit_with_parent: Bool = "false", works,
+        "Ends when the process that started it ends";
+    hostname: Text = "", works,
+        "This machine's name for the scheduler and for links; default: the system's";
+    ip: Text = "", works,
+        "The address of the observer's pages; default: all";
+    kill_tasks_on_exit: Bool = "false", works,
+        "Kills all tasks when the agent stops; otherwise they run on";
+    log_level: Text = "INFO", works,
+        "OFF, ERROR, WARN, INFO, DEBUG or TRACE";
+    observer_port: Int = "1338", works,
+        "The port of the observer's pages; 0 for any, -1 for none";
+    resources: Text = "", works,
+        "What this machine gives to tasks, cpus:2;mem:1024;disk:4096;ports:[31000-32000]; default: detected";
+    sandbox_keep: Time = "7days", works,
+        "How long the sandbox of an ended task is kept";
+    scheduler: Text = "127.0.0.1:8083", works,
+        "Where the schedulers' peer ports are, host:port,host:port";
+    work_dir: Text = "/var/lib/aurora/agent", works,
+        "Where tasks, their sandboxes and checkpoints live";
+}

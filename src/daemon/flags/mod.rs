@@ -1,0 +1,464 @@
+//! The daemons' flags: one table each of name, type, default, standing and meaning.
+//!
+//! Any of `-flag=v`, `--flag=v`, `-flag v`, `--flag v` is read, with `_` or `-` within names. Each flag
+//! has a [`Standing`]: it works; or it is accepted with one warning; or it stops the start, because it
+//! would restrict access or redirect work and does not do so yet. Nothing may look secured and not be.
+
+/// Writes a table of flags: `name: Kind = "default", standing, "help";`.
+macro_rules! table {
+    ($(#[$doc:meta])* $table:ident $($name:ident: $kind:ident = $default:literal,
+        $standing:ident $(($why:literal))?, $help:literal;)*) => {
+        $(#[$doc])*
+        pub const $table: &[$crate::daemon::flags::Flag] = &[$(
+            $crate::daemon::flags::Flag {
+                name: stringify!($name),
+                kind: $crate::daemon::flags::Kind::$kind,
+                default: $default,
+                standing: table!(@ $standing $($why)?),
+                help: $help,
+            },
+        )*];
+    };
+    (@ works) => { $crate::daemon::flags::Standing::Works };
+    (@ idle $why:literal) => { $crate::daemon::flags::Standing::Idle($why) };
+    (@ stops $why:literal) => { $crate::daemon::flags::Standing::Stops($why) };
+}
+
+mod agent;
+mod scheduler;
+
+pub use agent::AGENT_FLAGS;
+pub use scheduler::SCHEDULER_FLAGS;
+
+use crate::base::nearest::nearest;
+use crate::base::units;
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::time::Duration;
+use thiserror::Error;
+
+/// What a flag's value looks like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// `true` or `false`; bare means true.
+    Bool,
+    /// A size such as `64MB`.
+    Data,
+    /// A number with a fraction.
+    Float,
+    /// A whole number.
+    Int,
+    /// Any text.
+    Text,
+    /// A duration such as `15secs`.
+    Time,
+}
+
+impl Kind {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Bool => "bool",
+            Self::Data => "size",
+            Self::Float => "number",
+            Self::Int => "int",
+            Self::Text => "text",
+            Self::Time => "duration",
+        }
+    }
+}
+
+/// What setting a flag does in this version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// It is accepted, has no effect, and one warning says this.
+    Idle(&'static str),
+    /// A value other than the default stops the start, for this reason.
+    Stops(&'static str),
+    /// It works.
+    Works,
+}
+
+/// One flag.
+#[derive(Clone, Copy, Debug)]
+pub struct Flag {
+    /// Its name, with underscores.
+    pub name: &'static str,
+    /// What its value looks like.
+    pub kind: Kind,
+    /// Its default, as it would be written; empty for none.
+    pub default: &'static str,
+    /// What setting it does.
+    pub standing: Standing,
+    /// What it means, in a line.
+    pub help: &'static str,
+}
+
+/// Why a command line was refused. Each is one line that names the flag.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum FlagError {
+    /// A value that is not of the flag's type.
+    #[error("-{flag}={value}: {reason}")]
+    BadValue {
+        /// The flag.
+        flag: String,
+        /// What was given.
+        value: String,
+        /// What was wanted.
+        reason: String,
+    },
+    /// A flag without the value it needs.
+    #[error("-{0} needs a value: -{0}=VALUE")]
+    MissingValue(String),
+    /// A flag that must be given.
+    #[error("a value for the -{0} flag must be supplied")]
+    Required(&'static str),
+    /// A flag given twice with different values.
+    #[error("-{0} is given more than once, with different values")]
+    Repeated(String),
+    /// A flag whose feature does not work yet, and whose absence would mislead.
+    #[error(
+        "-{flag} does not work yet in this version of aurora, and starting without it would {reason}; remove the flag to start"
+    )]
+    Stops {
+        /// The flag.
+        flag: &'static str,
+        /// What would go wrong.
+        reason: &'static str,
+    },
+    /// Something that is no flag.
+    #[error("unexpected argument '{0}': flags are written -name=value; see -help")]
+    Unexpected(String),
+    /// A flag that does not exist.
+    #[error("unknown flag -{name}{hint}; see -help")]
+    Unknown {
+        /// As typed.
+        name: String,
+        /// The nearest right one.
+        hint: String,
+    },
+}
+
+/// The flags of one run, all valid.
+#[derive(Clone, Debug)]
+pub struct Values {
+    table: &'static [Flag],
+    given: BTreeMap<&'static str, String>,
+    /// Whether help was asked for.
+    pub help: bool,
+}
+
+impl Values {
+    /// Reads a command line by `table`.
+    ///
+    /// # Errors
+    ///
+    /// The first flag that is unknown, wrong, repeated, or that stops the start.
+    pub fn parse(table: &'static [Flag], args: &[String]) -> Result<Self, FlagError> {
+        let mut values = Self {
+            table,
+            given: BTreeMap::new(),
+            help: false,
+        };
+        let mut rest = args.iter().peekable();
+        while let Some(arg) = rest.next() {
+            let Some(body) = arg.strip_prefix("--").or_else(|| arg.strip_prefix('-')) else {
+                return Err(FlagError::Unexpected(arg.clone()));
+            };
+            let (typed, mut value) = match body.split_once('=') {
+                Some((name, value)) => (name, Some(value.to_owned())),
+                None => (body, None),
+            };
+            let name = typed.replace('-', "_");
+            if matches!(name.as_str(), "help" | "h") {
+                values.help = true;
+                continue;
+            }
+            let flag = find(table, &name).ok_or_else(|| unknown(table, typed, &name))?;
+            if value.is_none() {
+                let next = rest.next_if(|next| {
+                    if flag.kind == Kind::Bool {
+                        matches!(next.as_str(), "true" | "false")
+                    } else {
+                        !next.starts_with('-')
+                    }
+                });
+                value = next
+                    .cloned()
+                    .or((flag.kind == Kind::Bool).then(|| "true".to_owned()));
+            }
+            let value = value.ok_or_else(|| FlagError::MissingValue(name.clone()))?;
+            values.take(flag, value)?;
+        }
+        Ok(values)
+    }
+
+    fn take(&mut self, flag: &'static Flag, value: String) -> Result<(), FlagError> {
+        check(flag, &value)?;
+        if let Standing::Stops(reason) = flag.standing
+            && value != flag.default
+        {
+            return Err(FlagError::Stops {
+                flag: flag.name,
+                reason,
+            });
+        }
+        match self.given.insert(flag.name, value.clone()) {
+            Some(before) if before != value => Err(FlagError::Repeated(flag.name.to_owned())),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// One line for each accepted flag that has no effect.
+    pub fn warnings(&self) -> Vec<String> {
+        let idle = |flag: &&Flag| self.given.contains_key(flag.name);
+        let warn = |flag: &Flag| match flag.standing {
+            Standing::Idle(why) => Some(format!("-{} has no effect: {why}", flag.name)),
+            Standing::Stops(_) | Standing::Works => None,
+        };
+        self.table.iter().filter(idle).filter_map(warn).collect()
+    }
+
+    /// Whether the flag was given on the command line.
+    pub fn is_given(&self, name: &str) -> bool {
+        self.given.contains_key(name)
+    }
+
+    /// The value as text; `None` if it was not given and has no default.
+    ///
+    /// # Panics
+    ///
+    /// If the table has no such flag: names are literals of this program.
+    pub fn text(&self, name: &str) -> Option<&str> {
+        let flag = find(self.table, name).expect("the flag is in the table");
+        let default = (!flag.default.is_empty()).then_some(flag.default);
+        self.given.get(name).map(String::as_str).or(default)
+    }
+
+    /// The value as text, which must be there.
+    ///
+    /// # Errors
+    ///
+    /// If it was not given and has no default.
+    pub fn required(&self, name: &'static str) -> Result<&str, FlagError> {
+        self.text(name)
+            .filter(|v| !v.is_empty())
+            .ok_or(FlagError::Required(name))
+    }
+
+    /// Whether the flag is true.
+    pub fn is_on(&self, name: &str) -> bool {
+        self.text(name) == Some("true")
+    }
+
+    /// The value as a duration.
+    ///
+    /// # Panics
+    ///
+    /// If the flag has neither value nor default: see [`Values::text`].
+    pub fn time(&self, name: &str) -> Duration {
+        let text = self.text(name).expect("durations have defaults");
+        units::parse_duration(text).expect("values are checked when they are read")
+    }
+
+    /// The value as a size in bytes.
+    ///
+    /// # Panics
+    ///
+    /// If the flag has neither value nor default: see [`Values::text`].
+    pub fn size(&self, name: &str) -> u64 {
+        let text = self.text(name).expect("sizes have defaults");
+        units::parse_size(text).expect("values are checked when they are read")
+    }
+
+    /// The value as a whole number.
+    ///
+    /// # Panics
+    ///
+    /// If the flag has neither value nor default: see [`Values::text`].
+    pub fn int(&self, name: &str) -> i64 {
+        let text = self.text(name).expect("numbers have defaults");
+        text.parse().expect("values are checked when they are read")
+    }
+
+    /// The value as a whole number between zero and the largest of `T`.
+    ///
+    /// # Errors
+    ///
+    /// A number that is out of range.
+    pub fn count<T: TryFrom<i64>>(&self, name: &'static str) -> Result<T, FlagError> {
+        let value = self.int(name);
+        T::try_from(value).map_err(|_| FlagError::BadValue {
+            flag: name.to_owned(),
+            value: value.to_string(),
+            reason: "out of range".to_owned(),
+        })
+    }
+
+    /// The value as a number.
+    ///
+    /// # Panics
+    ///
+    /// If the flag has neither value nor default: see [`Values::text`].
+    pub fn float(&self, name: &str) -> f64 {
+        let text = self.text(name).expect("numbers have defaults");
+        text.parse().expect("values are checked when they are read")
+    }
+
+    /// All flags and their values in force, for the log.
+    pub fn effective(&self) -> Vec<(&'static str, &str)> {
+        self.table
+            .iter()
+            .filter_map(|f| Some((f.name, self.text(f.name)?)))
+            .collect()
+    }
+}
+
+fn find(table: &'static [Flag], name: &str) -> Option<&'static Flag> {
+    table.iter().find(|f| f.name == name)
+}
+
+fn unknown(table: &'static [Flag], typed: &str, name: &str) -> FlagError {
+    let hint = nearest(name, table.iter().map(|f| f.name));
+    FlagError::Unknown {
+        name: typed.chars().take(80).collect(),
+        hint: hint
+            .map(|n| format!(", did you mean -{n}?"))
+            .unwrap_or_default(),
+    }
+}
+
+fn check(flag: &Flag, value: &str) -> Result<(), FlagError> {
+    let bad = |reason: String| FlagError::BadValue {
+        flag: flag.name.to_owned(),
+        value: value.chars().take(80).collect(),
+        reason,
+    };
+    match flag.kind {
+        Kind::Bool if !matches!(value, "true" | "false") => {
+            Err(bad("expected true or false".to_owned()))
+        }
+        Kind::Int if value.parse::<i64>().is_err() => {
+            Err(bad("expected a whole number".to_owned()))
+        }
+        Kind::Float if !value.parse::<f64>().is_ok_and(f64::is_finite) => {
+            Err(bad("expected a number".to_owned()))
+        }
+        Kind::Time => units::parse_duration(value)
+            .map(|_| ())
+            .map_err(|e| bad(e.to_string())),
+        Kind::Data => units::parse_size(value)
+            .map(|_| ())
+            .map_err(|e| bad(e.to_string())),
+        Kind::Bool | Kind::Float | Kind::Int | Kind::Text => Ok(()),
+    }
+}
+
+/// The help text of a table.
+pub fn help(program: &str, purpose: &str, table: &[Flag]) -> String {
+    let mut text = format!("usage: {program} -flag=value ...\n\n{purpose}\n\nflags:\n");
+    for flag in table {
+        let default = if flag.default.is_empty() {
+            "none"
+        } else {
+            flag.default
+        };
+        let note = match flag.standing {
+            Standing::Idle(_) => " (accepted, no effect)",
+            Standing::Stops(_) => " (not supported yet: stops the start)",
+            Standing::Works => "",
+        };
+        write!(
+            text,
+            "  -{}={}{note}\n      {} (default: {default})\n",
+            flag.name,
+            flag.kind.name(),
+            flag.help
+        )
+        .expect("writing to a string cannot fail");
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(args: &[&str]) -> Result<Values, FlagError> {
+        let args: Vec<String> = args.iter().map(|a| (*a).to_owned()).collect();
+        Values::parse(SCHEDULER_FLAGS, &args)
+    }
+
+    #[test]
+    fn every_spelling_of_a_flag_is_read() {
+        for args in [
+            &["-http_port=8081"][..],
+            &["--http_port=8081"],
+            &["-http_port", "8081"],
+            &["--http-port", "8081"],
+        ] {
+            assert_eq!(parse(args).unwrap().int("http_port"), 8081, "{args:?}");
+        }
+        assert!(
+            parse(&["-hold_offers_forever"])
+                .unwrap()
+                .is_on("hold_offers_forever")
+        );
+        assert!(
+            !parse(&["-enable_preemptor=false"])
+                .unwrap()
+                .is_on("enable_preemptor")
+        );
+        assert!(
+            !parse(&["-enable_preemptor", "false"])
+                .unwrap()
+                .is_on("enable_preemptor")
+        );
+    }
+
+    #[test]
+    fn wrong_flags_are_named_with_the_nearest_right_one() {
+        let error = parse(&["-http_prot=1"]).unwrap_err().to_string();
+        assert!(
+            error.contains("-http_prot") && error.contains("-http_port"),
+            "{error}"
+        );
+        let error = parse(&["-backup_interval=5parsecs"])
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains("-backup_interval=5parsecs"), "{error}");
+        assert!(parse(&["-http_port"]).is_err());
+        assert!(parse(&["-http_port=x"]).is_err());
+        assert!(parse(&["stray"]).is_err());
+        assert!(parse(&["-http_port=1", "-http_port=2"]).is_err());
+    }
+
+    #[test]
+    fn flags_that_would_only_look_like_protection_stop_the_start() {
+        for flag in [
+            "-http_authentication_mechanism=BASIC",
+            "-shiro_ini_path=/etc/shiro.ini",
+            "-zk_endpoints=localhost:2181",
+            "-kerberos_server_keytab=/k",
+        ] {
+            let error = parse(&[flag]).unwrap_err();
+            assert!(matches!(error, FlagError::Stops { .. }), "{flag}: {error}");
+        }
+        assert!(parse(&["-http_authentication_mechanism=NONE"]).is_ok());
+    }
+
+    #[test]
+    fn defaults_are_of_their_own_type_and_names_are_unique() {
+        for table in [SCHEDULER_FLAGS, AGENT_FLAGS] {
+            for (index, flag) in table.iter().enumerate() {
+                if !flag.default.is_empty() {
+                    check(flag, flag.default).unwrap();
+                }
+                assert!(
+                    table[..index].iter().all(|f| f.name != flag.name),
+                    "{}",
+                    flag.name
+                );
+            }
+        }
+    }
+}
