@@ -428,12 +428,22 @@ fn banned_spellings_do_not_occur() {
 #[test]
 fn no_async_runtime_but_smol_is_in_the_tree() {
     let tree = std::process::Command::new(env!("CARGO"))
-        .args(["tree", "--offline", "--edges", "normal,build", "--prefix", "none"])
+        .args([
+            "tree",
+            "--offline",
+            "--edges",
+            "normal,build",
+            "--prefix",
+            "none",
+        ])
         .current_dir(root())
         .output()
         .unwrap();
     let tree = String::from_utf8(tree.stdout).unwrap();
-    assert!(tree.lines().any(|l| l.starts_with("smol v")), "cargo tree says nothing: {tree}");
+    assert!(
+        tree.lines().any(|l| l.starts_with("smol v")),
+        "cargo tree says nothing: {tree}"
+    );
     for line in tree.lines() {
         for name in ["tokio v", "async-h1 v"] {
             assert!(!line.starts_with(name), "{line} has come into the tree");
