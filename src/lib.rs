@@ -21,7 +21,10 @@
 
 pub mod base;
 pub mod daemon;
+pub mod domain;
 pub mod driver;
 pub mod executor;
 pub mod model;
 pub mod rt;
+pub mod scheduler;
+pub mod storage;

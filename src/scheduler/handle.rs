@@ -1,0 +1,343 @@
+//! What others hold of the scheduler: commands in, committed tables and the published view out.
+
+use crate::base::clock::Instant;
+use crate::model::{
+    AgentId, AgentSession, Attribute, InstanceId, JobConfiguration, JobKey, MaintenanceMode,
+    Resources, ScheduledTask, TaskConfig, TaskId,
+};
+use crate::storage::Tables;
+use async_channel::{Receiver, Sender, TrySendError, bounded};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use thiserror::Error;
+
+pub use crate::storage::{Reply, ReplyCode};
+
+/// A change that someone asks for. It has been validated as far as it can be without the tables.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// More instances of a job, alike to one it has.
+    AddInstances {
+        /// The job.
+        job: JobKey,
+        /// The instance to copy.
+        instance: InstanceId,
+        /// How many; refused unless positive.
+        count: i32,
+        /// Who asks.
+        user: String,
+    },
+    /// A new job that is no cron job.
+    CreateJob {
+        /// The job.
+        job: JobConfiguration,
+        /// Who asks.
+        user: String,
+    },
+    /// Kills instances of a job.
+    KillTasks {
+        /// The job.
+        job: JobKey,
+        /// Which instances; empty for all.
+        instances: BTreeSet<InstanceId>,
+        /// Why, for the tasks' history.
+        message: Option<String>,
+        /// Who asks.
+        user: String,
+    },
+    /// Kills instances so that they run again.
+    RestartShards {
+        /// The job.
+        job: JobKey,
+        /// Which instances; never empty.
+        shards: BTreeSet<InstanceId>,
+        /// Who asks.
+        user: String,
+    },
+}
+
+/// The tables cannot be read: not recovered yet, not leading, or stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("Storage is not READY")]
+pub struct NotReady;
+
+/// Why a command has no reply.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum SubmitError {
+    /// Nothing was done: too many commands wait.
+    #[error("too many requests wait")]
+    Busy,
+    /// Nothing was done: not recovered yet, not leading, or stopped.
+    #[error("Storage is not READY")]
+    NotReady,
+    /// The command may or may not have been done.
+    #[error("outcome unknown")]
+    Unknown,
+}
+
+/// Where the scheduler is in its life, by upstream's names.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Lifecycle {
+    /// Leads and schedules.
+    Active,
+    /// Ends.
+    Dead,
+    /// Not begun.
+    #[default]
+    Idle,
+    /// Leads, and waits for machines or a master.
+    LeaderAwaitingRegistration,
+    /// Opens its log.
+    PreparingStorage,
+    /// Its log is open; it waits to lead.
+    StoragePrepared,
+}
+
+impl Lifecycle {
+    /// All of them, in the order of a life.
+    pub const ALL: [Self; 6] = [
+        Self::Idle,
+        Self::PreparingStorage,
+        Self::StoragePrepared,
+        Self::LeaderAwaitingRegistration,
+        Self::Active,
+        Self::Dead,
+    ];
+
+    /// The name in upper case, as in `scheduler_lifecycle_<name>`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Active => "ACTIVE",
+            Self::Dead => "DEAD",
+            Self::Idle => "IDLE",
+            Self::LeaderAwaitingRegistration => "LEADER_AWAITING_REGISTRATION",
+            Self::PreparingStorage => "PREPARING_STORAGE",
+            Self::StoragePrepared => "STORAGE_PREPARED",
+        }
+    }
+}
+
+impl fmt::Display for Lifecycle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// Tasks of one description that wait for a machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PendingGroup {
+    /// What they run.
+    pub config: Arc<TaskConfig>,
+    /// The tasks, first to be placed first.
+    pub tasks: Vec<TaskId>,
+    /// The pause before the next attempt.
+    pub penalty: Duration,
+    /// Why the machine that came nearest does not do; empty when none was tried.
+    pub reasons: Vec<String>,
+}
+
+/// A machine as the scheduler sees it now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AgentView {
+    /// The agent.
+    pub agent: AgentId,
+    /// Its present run.
+    pub session: AgentSession,
+    /// The machine's name.
+    pub host: String,
+    /// Whether it is connected.
+    pub connected: bool,
+    /// Its properties.
+    pub attributes: Vec<Attribute>,
+    /// How far it is out of service.
+    pub mode: MaintenanceMode,
+    /// All it gives to tasks.
+    pub total: Resources,
+    /// What is left of it, executors subtracted.
+    pub free: Resources,
+}
+
+/// What pages and variables show of the scheduler. Published anew a few times a second at most.
+#[derive(Clone, Debug, Default)]
+pub struct View {
+    /// Where it is in its life.
+    pub lifecycle: Lifecycle,
+    /// The state of the log's replica, such as `EMPTY` or `VOTING`.
+    pub replica: &'static str,
+    /// The leader's `host:port` for clients, if one is known.
+    pub leader: Option<String>,
+    /// Tasks that wait for a machine.
+    pub pending: Vec<PendingGroup>,
+    /// The machines that were ever seen by this leader.
+    pub agents: Vec<AgentView>,
+    /// Counters and gauges by upstream's names.
+    pub counters: BTreeMap<String, i64>,
+}
+
+impl View {
+    /// Why a pending task waits: the reasons joined by commas, empty when none is known.
+    pub fn pending_reason(&self, task: &ScheduledTask) -> String {
+        let alike = |group: &&PendingGroup| {
+            Arc::ptr_eq(&group.config, &task.config) || group.config == task.config
+        };
+        let group = self.pending.iter().find(alike);
+        group.map(|g| g.reasons.join(",")).unwrap_or_default()
+    }
+}
+
+/// A command on its way to the engine.
+#[derive(Debug)]
+pub(super) struct Submission {
+    pub(super) request: Option<String>,
+    pub(super) command: Command,
+    /// Closed without a reply: the outcome is unknown.
+    pub(super) reply: Sender<Result<Reply, SubmitError>>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    state: Mutex<Published>,
+    /// The loop's last turn, in nanoseconds of the monotonic clock.
+    turned: AtomicU64,
+}
+
+#[derive(Debug)]
+struct Published {
+    tables: Arc<Tables>,
+    ready: bool,
+    view: Arc<View>,
+}
+
+/// What others hold of the scheduler. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Handle {
+    shared: Arc<Shared>,
+    commands: Sender<Submission>,
+}
+
+impl Handle {
+    /// The committed tables as they are now; empty before the log was read. Weakly consistent.
+    pub fn tables(&self) -> Arc<Tables> {
+        Arc::clone(&self.lock().tables)
+    }
+
+    /// Committed tables that are not older than this call.
+    ///
+    /// # Errors
+    ///
+    /// Before the scheduler leads with all of its log read, and after it stopped.
+    pub async fn read(&self) -> Result<Arc<Tables>, NotReady> {
+        let state = self.lock();
+        match state.ready {
+            true => Ok(Arc::clone(&state.tables)),
+            false => Err(NotReady),
+        }
+    }
+
+    /// Runs a command in one step. The reply comes only when its changes are learned by the log.
+    ///
+    /// A repeat of a `request_id` within 15 minutes gets the first reply and does nothing.
+    ///
+    /// # Errors
+    ///
+    /// See [`SubmitError`]: nothing was done, except for [`SubmitError::Unknown`].
+    ///
+    /// # Cancellation
+    ///
+    /// The command is carried out even if the caller goes away.
+    pub async fn submit(
+        &self,
+        request_id: Option<String>,
+        command: Command,
+    ) -> Result<Reply, SubmitError> {
+        let ready = self.lock().ready;
+        if !ready {
+            return Err(SubmitError::NotReady);
+        }
+        let (reply, answer) = bounded(1);
+        let submission = Submission {
+            request: request_id,
+            command,
+            reply,
+        };
+        match self.commands.try_send(submission) {
+            Ok(()) => answer.recv().await.unwrap_or(Err(SubmitError::Unknown)),
+            Err(TrySendError::Full(_)) => Err(SubmitError::Busy),
+            Err(TrySendError::Closed(_)) => Err(SubmitError::NotReady),
+        }
+    }
+
+    /// What pages and variables show.
+    pub fn view(&self) -> Arc<View> {
+        Arc::clone(&self.lock().view)
+    }
+
+    /// When the scheduler's loop last turned. It turns at least once a second unless it is stuck.
+    pub fn last_turn(&self) -> Instant {
+        Instant::from_nanos(self.shared.turned.load(Ordering::Relaxed))
+    }
+
+    /// A handle, and where its commands arrive.
+    pub(super) fn new(queue: usize) -> (Self, Receiver<Submission>) {
+        let (commands, arrivals) = bounded(queue);
+        let shared = Arc::new(Shared {
+            state: Mutex::new(Published {
+                tables: Arc::default(),
+                ready: false,
+                view: Arc::default(),
+            }),
+            turned: AtomicU64::new(0),
+        });
+        (Self { shared, commands }, arrivals)
+    }
+
+    pub(super) fn publish_tables(&self, tables: Arc<Tables>) {
+        self.lock().tables = tables;
+    }
+
+    pub(super) fn publish_view(&self, view: View) {
+        self.lock().view = Arc::new(view);
+    }
+
+    pub(super) fn set_ready(&self, ready: bool) {
+        self.lock().ready = ready;
+    }
+
+    pub(super) fn turned(&self, now: Instant) {
+        self.shared.turned.store(now.as_nanos(), Ordering::Relaxed);
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Published> {
+        // Nothing in here panics halfway through a change.
+        self.shared
+            .state
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+impl Handle {
+    /// For tests of those who hold handles: fixed tables and view, and `answer` instead of an engine.
+    pub fn scripted(
+        tables: Tables,
+        view: View,
+        answer: impl Fn(Option<String>, Command) -> Result<Reply, SubmitError> + Send + 'static,
+    ) -> Self {
+        let (handle, arrivals) = Self::new(16);
+        handle.publish_tables(Arc::new(tables));
+        handle.publish_view(view);
+        handle.set_ready(true);
+        let fiber = crate::rt::spawn("scripted scheduler", async move {
+            while let Ok(submission) = arrivals.recv().await {
+                let result = answer(submission.request, submission.command);
+                submission.reply.send(result).await.unwrap();
+            }
+        });
+        fiber.detach();
+        handle
+    }
+}

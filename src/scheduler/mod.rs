@@ -1,0 +1,7 @@
+//! The one owner of change: commands and reports go in, log entries, replies and orders come out.
+//!
+//! [`handle`] is what the rest of the program sees.
+
+pub mod handle;
+
+pub use handle::{Command, Handle, Lifecycle, NotReady, SubmitError, View};

@@ -1,0 +1,15 @@
+//! The state of the cluster: tables, the operations that change them, and their stored form.
+//!
+//! [`Tables`] are persistent maps: a clone costs nothing and never changes, so readers hold one and the
+//! engine goes on. Every change is an [`Op`], which is data: [`Tables::apply`] is deterministic, so that
+//! equal ops in equal order give equal tables on every machine. `stored` holds the frozen bytes.
+
+mod answer;
+mod op;
+mod query;
+mod tables;
+
+pub use answer::{Answer, Reply, ReplyCode};
+pub use op::{ApplyError, Op};
+pub use query::TaskQuery;
+pub use tables::{AgentLoad, JobTasks, Tables};

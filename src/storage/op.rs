@@ -1,0 +1,103 @@
+//! Operations: every change of the tables, as data.
+
+use super::answer::Answer;
+use crate::base::clock::Timestamp;
+use crate::model::{
+    AgentId, HostAttributes, InstanceId, JobConfiguration, JobKey, NamedPorts, Quota,
+    ScheduledTask, TaskConfig, TaskEvent, TaskId,
+};
+use std::sync::Arc;
+use thiserror::Error;
+
+/// One change of the tables.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Op {
+    /// New tasks of one description, all with the same first event.
+    AddTasks {
+        /// What they run.
+        config: Arc<TaskConfig>,
+        /// Instance and id of each.
+        tasks: Vec<(InstanceId, TaskId)>,
+        /// Their first event; its status is theirs.
+        event: TaskEvent,
+    },
+    /// Gives a task to an agent.
+    Assign {
+        /// The task.
+        task: TaskId,
+        /// The agent.
+        agent: AgentId,
+        /// The agent's host.
+        host: Arc<str>,
+        /// The ports it gets.
+        ports: NamedPorts,
+        /// The event; its status becomes the task's.
+        event: TaskEvent,
+    },
+    /// Drops answers given before a point in time.
+    ForgetAnswers {
+        /// That point.
+        before: Timestamp,
+    },
+    /// Forgets a cron job.
+    RemoveCronJob {
+        /// Its key.
+        job: JobKey,
+    },
+    /// Forgets a task.
+    RemoveTask {
+        /// The task.
+        task: TaskId,
+    },
+    /// A task takes the place of one that ended: same description and instance.
+    ReplaceTask {
+        /// The one that ended.
+        ancestor: TaskId,
+        /// The new task's id.
+        task: TaskId,
+        /// Its first event; its status is the task's.
+        event: TaskEvent,
+    },
+    /// Puts a whole task back, from a snapshot.
+    RestoreTask(Arc<ScheduledTask>),
+    /// Keeps an answer for repeats of its request.
+    SetAnswer {
+        /// The request's id.
+        request: String,
+        /// The answer.
+        answer: Answer,
+    },
+    /// Stores a cron job.
+    SetCronJob(Arc<JobConfiguration>),
+    /// Stores the id under which a Mesos master knows us.
+    SetFrameworkId(String),
+    /// Stores what is known of a machine.
+    SetHost(Arc<HostAttributes>),
+    /// Sets a role's quota.
+    SetQuota {
+        /// The role.
+        role: String,
+        /// Its quota.
+        quota: Quota,
+    },
+    /// A task changes its state.
+    SetStatus {
+        /// The task.
+        task: TaskId,
+        /// The event; its status becomes the task's.
+        event: TaskEvent,
+        /// Whether this counts as a failure.
+        failed: bool,
+    },
+}
+
+/// An operation does not fit the tables: the log and the tables have come apart.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum ApplyError {
+    /// A task of this id is there already.
+    #[error("task {0} exists already")]
+    TaskExists(TaskId),
+    /// There is no such task.
+    #[error("task {0} does not exist")]
+    UnknownTask(TaskId),
+}

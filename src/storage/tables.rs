@@ -1,0 +1,501 @@
+//! The tables: everything the scheduler stores, with indexes.
+
+use super::answer::Answer;
+use super::op::{ApplyError, Op};
+use crate::base::clock::Timestamp;
+use crate::model::{
+    AgentId, HostAttributes, InstanceId, JobConfiguration, JobKey, Quota, Resources,
+    ScheduleStatus, ScheduledTask, TaskConfig, TaskEvent, TaskId,
+};
+use imbl::{OrdMap, OrdSet};
+use std::sync::Arc;
+
+/// The state of the cluster at one moment. A clone is cheap and does not change.
+#[derive(Clone, Debug, Default)]
+pub struct Tables {
+    /// How many log entries made these tables.
+    version: u64,
+    tasks: OrdMap<TaskId, Arc<ScheduledTask>>,
+    jobs: OrdMap<JobKey, JobTasks>,
+    agents: OrdMap<AgentId, AgentLoad>,
+    by_host: OrdMap<Arc<str>, OrdSet<TaskId>>,
+    /// Tasks that ended, oldest last event first.
+    ended: OrdSet<(Timestamp, TaskId)>,
+    counts: [i64; 19],
+    quotas: OrdMap<String, Quota>,
+    cron_jobs: OrdMap<JobKey, Arc<JobConfiguration>>,
+    hosts: OrdMap<String, Arc<HostAttributes>>,
+    answers: OrdMap<String, Arc<Answer>>,
+    answer_ages: OrdSet<(Timestamp, String)>,
+    framework_id: Option<Arc<str>>,
+}
+
+/// The tasks of one job, by what they are looked up for.
+#[derive(Clone, Debug, Default)]
+pub struct JobTasks {
+    all: OrdSet<TaskId>,
+    active: OrdMap<InstanceId, TaskId>,
+    ended: OrdSet<(Timestamp, TaskId)>,
+}
+
+impl JobTasks {
+    /// How many tasks are active.
+    pub fn active_count(&self) -> usize {
+        self.active.len()
+    }
+
+    /// The highest instance that is active.
+    pub fn highest_active(&self) -> Option<InstanceId> {
+        self.active.get_max().map(|(instance, _)| *instance)
+    }
+
+    /// The tasks that ended, with the time of their last event, oldest first.
+    pub fn ended(&self) -> impl Iterator<Item = &(Timestamp, TaskId)> {
+        self.ended.iter()
+    }
+
+    /// How many tasks have ended and are still kept.
+    pub fn ended_count(&self) -> usize {
+        self.ended.len()
+    }
+}
+
+/// What an agent was given.
+#[derive(Clone, Debug, Default)]
+pub struct AgentLoad {
+    tasks: OrdSet<TaskId>,
+    used: Resources,
+    executors: u32,
+    ports: OrdSet<u16>,
+}
+
+impl AgentLoad {
+    /// The sum of what its tasks need, without executors.
+    pub fn used(&self) -> Resources {
+        self.used
+    }
+
+    /// How many of its tasks have an executor.
+    pub fn executors(&self) -> u32 {
+        self.executors
+    }
+
+    /// Whether a task of its has this port.
+    pub fn has_port(&self, port: u16) -> bool {
+        self.ports.contains(&port)
+    }
+
+    /// The ports that its tasks have.
+    pub fn ports(&self) -> impl Iterator<Item = u16> + '_ {
+        self.ports.iter().copied()
+    }
+
+    /// Its tasks.
+    pub fn tasks(&self) -> impl Iterator<Item = &TaskId> {
+        self.tasks.iter()
+    }
+}
+
+/// Reading.
+impl Tables {
+    /// How many log entries made these tables.
+    pub fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// The task of this id.
+    pub fn task(&self, id: &TaskId) -> Option<&Arc<ScheduledTask>> {
+        self.tasks.get(id)
+    }
+
+    /// All tasks, ended ones among them, ordered by id.
+    pub fn tasks(&self) -> impl Iterator<Item = &Arc<ScheduledTask>> {
+        self.tasks.values()
+    }
+
+    /// How many tasks there are.
+    pub fn task_count(&self) -> usize {
+        self.tasks.len()
+    }
+
+    /// The tasks of a job, ended ones among them.
+    pub fn tasks_of_job(&self, job: &JobKey) -> impl Iterator<Item = &Arc<ScheduledTask>> {
+        let ids = self.jobs.get(job).into_iter().flat_map(|j| j.all.iter());
+        ids.filter_map(|id| self.tasks.get(id))
+    }
+
+    /// The active tasks of a job, ordered by instance.
+    pub fn active_tasks_of_job(&self, job: &JobKey) -> impl Iterator<Item = &Arc<ScheduledTask>> {
+        let ids = self
+            .jobs
+            .get(job)
+            .into_iter()
+            .flat_map(|j| j.active.values());
+        ids.filter_map(|id| self.tasks.get(id))
+    }
+
+    /// The active task of one instance.
+    pub fn active_instance(
+        &self,
+        job: &JobKey,
+        instance: InstanceId,
+    ) -> Option<&Arc<ScheduledTask>> {
+        let id = self.jobs.get(job)?.active.get(&instance)?;
+        self.tasks.get(id)
+    }
+
+    /// The tasks that were ever given to a machine of this name, ended ones among them.
+    pub fn tasks_on_host(&self, host: &str) -> impl Iterator<Item = &Arc<ScheduledTask>> {
+        let ids = self
+            .by_host
+            .get(host)
+            .into_iter()
+            .flat_map(|ids| ids.iter());
+        ids.filter_map(|id| self.tasks.get(id))
+    }
+
+    /// The tasks that hold resources of an agent.
+    pub fn tasks_on_agent(&self, agent: &AgentId) -> impl Iterator<Item = &Arc<ScheduledTask>> {
+        let ids = self
+            .agents
+            .get(agent)
+            .into_iter()
+            .flat_map(|a| a.tasks.iter());
+        ids.filter_map(|id| self.tasks.get(id))
+    }
+
+    /// What an agent was given; `None` if nothing.
+    pub fn load(&self, agent: &AgentId) -> Option<&AgentLoad> {
+        self.agents.get(agent)
+    }
+
+    /// The agents that hold tasks.
+    pub fn loaded_agents(&self) -> impl Iterator<Item = &AgentId> {
+        self.agents.keys()
+    }
+
+    /// The jobs that have any task, ended or not, in order. Cron jobs without one are not among them.
+    pub fn jobs(&self) -> impl Iterator<Item = &JobKey> {
+        self.jobs.keys()
+    }
+
+    /// The jobs of a role that have any task, in order.
+    pub fn jobs_of_role<'a>(&'a self, role: &'a str) -> impl Iterator<Item = &'a JobKey> + 'a {
+        // No identifier is smaller than "-".
+        let first = JobKey::new(role, "-", "-").ok();
+        first.into_iter().flat_map(move |first| {
+            let from = self.jobs.range(first..).map(|(job, _)| job);
+            from.take_while(move |job| job.role() == role)
+        })
+    }
+
+    /// The tasks of a job by what they are looked up for.
+    pub fn job(&self, job: &JobKey) -> Option<&JobTasks> {
+        self.jobs.get(job)
+    }
+
+    /// All tasks that ended, with the time of their last event, oldest first.
+    pub fn ended(&self) -> impl Iterator<Item = &(Timestamp, TaskId)> {
+        self.ended.iter()
+    }
+
+    /// How many tasks are in this state.
+    pub fn count(&self, status: ScheduleStatus) -> i64 {
+        self.counts[status as usize]
+    }
+
+    /// A role's quota, if one was set.
+    pub fn quota(&self, role: &str) -> Option<Quota> {
+        self.quotas.get(role).copied()
+    }
+
+    /// All quotas, by role.
+    pub fn quotas(&self) -> impl Iterator<Item = (&String, &Quota)> {
+        self.quotas.iter()
+    }
+
+    /// A cron job.
+    pub fn cron_job(&self, job: &JobKey) -> Option<&Arc<JobConfiguration>> {
+        self.cron_jobs.get(job)
+    }
+
+    /// All cron jobs, in the order of their keys.
+    pub fn cron_jobs(&self) -> impl Iterator<Item = &Arc<JobConfiguration>> {
+        self.cron_jobs.values()
+    }
+
+    /// What is known of a machine.
+    pub fn host(&self, host: &str) -> Option<&Arc<HostAttributes>> {
+        self.hosts.get(host)
+    }
+
+    /// All machines, by name.
+    pub fn hosts(&self) -> impl Iterator<Item = &Arc<HostAttributes>> {
+        self.hosts.values()
+    }
+
+    /// The answer that was given to a request.
+    pub fn answer(&self, request: &str) -> Option<&Arc<Answer>> {
+        self.answers.get(request)
+    }
+
+    /// All answers that are kept, by request.
+    pub fn answers(&self) -> impl Iterator<Item = (&String, &Arc<Answer>)> {
+        self.answers.iter()
+    }
+
+    /// When the oldest kept answer was given.
+    pub fn oldest_answer(&self) -> Option<Timestamp> {
+        self.answer_ages.get_min().map(|(at, _)| *at)
+    }
+
+    /// The id under which a Mesos master knows us.
+    pub fn framework_id(&self) -> Option<&str> {
+        self.framework_id.as_deref()
+    }
+}
+
+/// Changing.
+impl Tables {
+    /// Counts one more log entry.
+    pub fn advance(&mut self) {
+        self.version += 1;
+    }
+
+    /// Sets the number of log entries that made these tables, from a snapshot.
+    pub fn set_version(&mut self, version: u64) {
+        self.version = version;
+    }
+
+    /// Makes one change. Deterministic.
+    ///
+    /// # Errors
+    ///
+    /// The change does not fit; the tables are as they were.
+    pub fn apply(&mut self, op: &Op) -> Result<(), ApplyError> {
+        match op {
+            Op::AddTasks {
+                config,
+                tasks,
+                event,
+            } => return self.add_tasks(config, tasks, event),
+            Op::Assign {
+                task,
+                agent,
+                host,
+                ports,
+                event,
+            } => {
+                let mut new = ScheduledTask::clone(self.known(task)?);
+                new.agent = Some(agent.clone());
+                new.host = Some(Arc::clone(host));
+                new.ports.clone_from(ports);
+                record(&mut new, event);
+                self.put(Arc::new(new));
+            }
+            Op::ForgetAnswers { before } => self.forget_answers(*before),
+            Op::RemoveCronJob { job } => {
+                self.cron_jobs.remove(job);
+            }
+            Op::RemoveTask { task } => {
+                let old = Arc::clone(self.known(task)?);
+                self.unlink(&old);
+                self.tasks.remove(task);
+            }
+            Op::ReplaceTask {
+                ancestor,
+                task,
+                event,
+            } => {
+                self.unknown(task)?;
+                let old = self.known(ancestor)?;
+                let mut new = fresh(task.clone(), &old.config, old.instance, event);
+                new.failure_count = old.failure_count;
+                new.ancestor = Some(ancestor.clone());
+                self.put(Arc::new(new));
+            }
+            Op::RestoreTask(task) => {
+                self.unknown(&task.id)?;
+                self.put(Arc::clone(task));
+            }
+            Op::SetAnswer { request, answer } => {
+                let answer = Arc::new(answer.clone());
+                self.answer_ages.insert((answer.at, request.clone()));
+                if let Some(old) = self.answers.insert(request.clone(), Arc::clone(&answer))
+                    && old.at != answer.at
+                {
+                    self.answer_ages.remove(&(old.at, request.clone()));
+                }
+            }
+            Op::SetCronJob(job) => {
+                self.cron_jobs.insert(job.key.clone(), Arc::clone(job));
+            }
+            Op::SetFrameworkId(id) => self.framework_id = Some(id.as_str().into()),
+            Op::SetHost(host) => {
+                self.hosts.insert(host.host.clone(), Arc::clone(host));
+            }
+            Op::SetQuota { role, quota } => {
+                self.quotas.insert(role.clone(), *quota);
+            }
+            Op::SetStatus {
+                task,
+                event,
+                failed,
+            } => {
+                let mut new = ScheduledTask::clone(self.known(task)?);
+                new.failure_count = new.failure_count.saturating_add(i32::from(*failed));
+                record(&mut new, event);
+                self.put(Arc::new(new));
+            }
+        }
+        Ok(())
+    }
+
+    fn add_tasks(
+        &mut self,
+        config: &Arc<TaskConfig>,
+        tasks: &[(InstanceId, TaskId)],
+        event: &TaskEvent,
+    ) -> Result<(), ApplyError> {
+        for (_, id) in tasks {
+            self.unknown(id)?;
+        }
+        for (instance, id) in tasks {
+            self.put(Arc::new(fresh(id.clone(), config, *instance, event)));
+        }
+        Ok(())
+    }
+
+    fn forget_answers(&mut self, before: Timestamp) {
+        while let Some((at, request)) = self.answer_ages.get_min().cloned() {
+            if at >= before {
+                break;
+            }
+            self.answer_ages.remove_min();
+            self.answers.remove(&request);
+        }
+    }
+
+    fn known(&self, id: &TaskId) -> Result<&Arc<ScheduledTask>, ApplyError> {
+        let task = self.tasks.get(id);
+        task.ok_or_else(|| ApplyError::UnknownTask(id.clone()))
+    }
+
+    fn unknown(&self, id: &TaskId) -> Result<(), ApplyError> {
+        match self.tasks.contains_key(id) {
+            true => Err(ApplyError::TaskExists(id.clone())),
+            false => Ok(()),
+        }
+    }
+
+    /// Stores a task, new or changed, and brings every index up to it.
+    fn put(&mut self, task: Arc<ScheduledTask>) {
+        if let Some(old) = self.tasks.insert(task.id.clone(), Arc::clone(&task)) {
+            self.unlink(&old);
+        }
+        self.link(&task);
+    }
+
+    fn link(&mut self, task: &ScheduledTask) {
+        let id = &task.id;
+        self.counts[task.status as usize] += 1;
+        let job = self.jobs.entry(task.job().clone()).or_default();
+        job.all.insert(id.clone());
+        if task.status.is_terminal() {
+            let at = task.last_event_at().unwrap_or_default();
+            job.ended.insert((at, id.clone()));
+            self.ended.insert((at, id.clone()));
+        } else {
+            job.active.insert(task.instance, id.clone());
+        }
+        if let Some(host) = &task.host {
+            let ids = self.by_host.entry(Arc::clone(host)).or_default();
+            ids.insert(id.clone());
+        }
+        if let Some(agent) = task.agent.as_ref().filter(|_| task.status.is_assigned()) {
+            let load = self.agents.entry(agent.clone()).or_default();
+            load.tasks.insert(id.clone());
+            load.used = load.used.plus(task.config.resources);
+            load.executors += u32::from(task.config.executor.is_some());
+            load.ports.extend(task.ports.values().copied());
+        }
+    }
+
+    fn unlink(&mut self, task: &ScheduledTask) {
+        let id = &task.id;
+        self.counts[task.status as usize] -= 1;
+        if let Some(job) = self.jobs.get_mut(task.job()) {
+            job.all.remove(id);
+            let at = task.last_event_at().unwrap_or_default();
+            if task.status.is_terminal() {
+                job.ended.remove(&(at, id.clone()));
+                self.ended.remove(&(at, id.clone()));
+            } else if job.active.get(&task.instance) == Some(id) {
+                job.active.remove(&task.instance);
+            }
+            if job.all.is_empty() {
+                self.jobs.remove(task.job());
+            }
+        }
+        if let Some(host) = &task.host
+            && let Some(ids) = self.by_host.get_mut(host)
+        {
+            ids.remove(id);
+            if ids.is_empty() {
+                self.by_host.remove(host);
+            }
+        }
+        if let Some(agent) = task.agent.as_ref().filter(|_| task.status.is_assigned())
+            && let Some(load) = self.agents.get_mut(agent)
+        {
+            load.tasks.remove(id);
+            load.used = load.used.minus(task.config.resources);
+            load.executors -= u32::from(task.config.executor.is_some());
+            for port in task.ports.values() {
+                load.ports.remove(port);
+            }
+            if load.tasks.is_empty() {
+                self.agents.remove(agent);
+            }
+        }
+    }
+}
+
+fn fresh(
+    id: TaskId,
+    config: &Arc<TaskConfig>,
+    instance: InstanceId,
+    event: &TaskEvent,
+) -> ScheduledTask {
+    ScheduledTask {
+        id,
+        config: Arc::clone(config),
+        instance,
+        status: event.status,
+        failure_count: 0,
+        times_partitioned: 0,
+        ancestor: None,
+        agent: None,
+        host: None,
+        ports: Default::default(),
+        events: vec![event.clone()],
+    }
+}
+
+/// Takes the event's state and keeps the event.
+///
+/// A machine that comes and goes would grow the history for ever, so an earlier round trip through
+/// PARTITIONED makes room for the new one.
+fn record(task: &mut ScheduledTask, event: &TaskEvent) {
+    if event.status == ScheduleStatus::Partitioned {
+        task.times_partitioned = task.times_partitioned.saturating_add(1);
+        if let [.., before, away, back] = task.events.as_slice()
+            && away.status == ScheduleStatus::Partitioned
+            && before.status == back.status
+        {
+            task.events.truncate(task.events.len() - 2);
+        }
+    }
+    task.status = event.status;
+    task.events.push(event.clone());
+}
