@@ -19,9 +19,11 @@
 //! step on the head tables, `replog` appends its ops, and only when they are learned do the committed
 //! tables take them and replies and launches leave.
 
+pub mod agent;
 pub mod base;
 pub mod daemon;
 pub mod driver;
 pub mod executor;
 pub mod model;
 pub mod rt;
+pub mod supervise;
