@@ -19,6 +19,7 @@
 //! step on the head tables, `replog` appends its ops, and only when they are learned do the committed
 //! tables take them and replies and launches leave.
 
+pub mod agent;
 pub mod base;
 pub mod daemon;
 pub mod domain;
@@ -28,3 +29,4 @@ pub mod model;
 pub mod rt;
 pub mod scheduler;
 pub mod storage;
+pub mod supervise;

@@ -1,0 +1,41 @@
+//! What a host of tasks is told when it opens.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// How a [`TaskHost`](super::TaskHost) runs tasks.
+#[derive(Clone, Debug)]
+pub struct HostConfig {
+    /// Holds all that must survive a restart; made if it is not there.
+    pub work_dir: PathBuf,
+    /// The executor's program.
+    pub executor_path: PathBuf,
+    /// The machine's name, as tasks see it in `{{mesos.hostname}}`.
+    pub hostname: String,
+    /// Whether tasks may run as root when the agent does.
+    pub allow_root_tasks: bool,
+    /// How long the processes of a killed task may take to end by themselves after SIGTERM.
+    pub kill_wait: Duration,
+    /// After this long a kill stops waiting for the executor and kills the executor itself.
+    pub stop_timeout: Duration,
+    /// How long the sandbox of an ended and acknowledged task is kept.
+    pub sandbox_age_max: Duration,
+    /// How many sandboxes of ended and acknowledged tasks are kept.
+    pub sandbox_count_max: usize,
+}
+
+impl HostConfig {
+    /// The usual settings: upstream's time limits, sandboxes kept two days and a thousand at most.
+    pub fn new(work_dir: PathBuf, executor_path: PathBuf, hostname: &str) -> Self {
+        Self {
+            work_dir,
+            executor_path,
+            hostname: hostname.to_owned(),
+            allow_root_tasks: false,
+            kill_wait: Duration::from_secs(60),
+            stop_timeout: Duration::from_secs(120),
+            sandbox_age_max: Duration::from_secs(2 * 86_400),
+            sandbox_count_max: 1_000,
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! What the operating system is asked that needs care: users, processes, signals, locks.
