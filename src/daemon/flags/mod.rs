@@ -25,9 +25,11 @@ macro_rules! table {
 }
 
 mod agent;
+mod quickstart;
 mod scheduler;
 
 pub use agent::AGENT_FLAGS;
+pub use quickstart::QUICKSTART_FLAGS;
 pub use scheduler::SCHEDULER_FLAGS;
 
 use crate::base::nearest::nearest;

@@ -1,0 +1,286 @@
+//! The programs as a newcomer and an operator meet them.
+
+use crate::world::{AURORA, World, exchange, processes_below, text, wait};
+use std::fs;
+use std::net::TcpListener;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::process::{Command, Output, Stdio};
+
+fn quickstart(world: &World, more: &[&str]) -> Command {
+    let mut command = quickstart_in(world, &format!("--dir={}", world.path("quick").display()));
+    command.args(more);
+    command
+}
+
+fn quickstart_in(world: &World, dir: &str) -> Command {
+    let mut command = Command::new(AURORA);
+    command
+        .arg("quickstart")
+        .arg(dir)
+        .arg(format!("--http_port={}", world.http_port))
+        .arg(format!("--peer_port={}", world.peer_port))
+        .arg(format!("--observer_port={}", world.observer_port))
+        .stdin(Stdio::null());
+    command
+}
+
+fn assert_one_clear_line(output: &Output, part: &str, world: &World) {
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success(), "it should have failed: {}", text(output));
+    assert!(said.contains(part), "expected {part:?} in: {said}");
+    assert_eq!(said.trim().lines().count(), 1, "more than one line: {said}");
+    assert_eq!(processes_below(&world.dir), [] as [u32; 0], "something was left running");
+}
+
+#[test]
+fn quickstart_once_runs_a_job_and_leaves_nothing_running() {
+    let world = World::uninitialised("quick");
+    let output = quickstart(&world, &["--once"]).output().unwrap();
+    assert!(output.status.success(), "{}", text(&output));
+    assert!(text(&output).contains("RUNNING"), "{}", text(&output));
+    assert_eq!(processes_below(&world.dir), [] as [u32; 0], "something was left running");
+    // The same directory serves again.
+    let output = quickstart(&world, &["--once"]).output().unwrap();
+    assert!(output.status.success(), "the second time: {}", text(&output));
+}
+
+#[test]
+fn quickstart_ends_with_a_signal_and_stops_what_it_started() {
+    let world = World::uninitialised("ctrlc");
+    let out = fs::File::create(world.path("out")).unwrap();
+    let mut child = quickstart(&world, &[]).stdout(out).spawn().unwrap();
+    wait("the welcome", || fs::read_to_string(world.path("out")).unwrap().contains("Ctrl-C"));
+    let said = fs::read_to_string(world.path("out")).unwrap();
+    assert!(said.contains(&format!("http://127.0.0.1:{}/scheduler", world.http_port)), "{said}");
+    assert!(world.get("/scheduler").unwrap().1.contains("hello_world") || {
+        let user = nix::unistd::User::from_uid(nix::unistd::Uid::effective()).unwrap().unwrap().name;
+        world.get(&format!("/scheduler/{user}")).unwrap().1.contains("hello_world")
+    });
+    let pid = nix::unistd::Pid::from_raw(i32::try_from(child.id()).unwrap());
+    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGINT).unwrap();
+    assert!(child.wait().unwrap().success());
+    assert_eq!(processes_below(&world.dir), [] as [u32; 0], "something was left running");
+}
+
+#[test]
+fn quickstart_killed_outright_leaves_no_process_behind() {
+    let world = World::uninitialised("kill9");
+    let out = fs::File::create(world.path("out")).unwrap();
+    let mut child = quickstart(&world, &[]).stdout(out).spawn().unwrap();
+    wait("the welcome", || fs::read_to_string(world.path("out")).unwrap().contains("Ctrl-C"));
+    child.kill().unwrap();
+    child.wait().unwrap();
+    wait("everything to end", || processes_below(&world.dir).is_empty());
+}
+
+#[test]
+fn quickstart_says_in_one_line_what_is_in_the_way() {
+    let world = World::uninitialised("refused");
+    let holder = TcpListener::bind(("127.0.0.1", world.http_port)).unwrap();
+    let output = quickstart(&world, &["--once"]).output().unwrap();
+    assert_one_clear_line(&output, &format!("port {}", world.http_port), &world);
+    drop(holder);
+
+    let mut command = quickstart(&world, &["--once"]);
+    let output = command.env("PATH", world.path("empty")).env_remove("AURORA_PYTHON").output();
+    assert_one_clear_line(&output.unwrap(), "python3", &world);
+
+    fs::write(world.path("file"), "x").unwrap();
+    let dir = format!("--dir={}", world.path("file").display());
+    let output = quickstart_in(&world, &dir).arg("--once").output().unwrap();
+    assert_one_clear_line(&output, "file", &world);
+
+    fs::create_dir_all(world.path("mine/photos")).unwrap();
+    let dir = format!("--dir={}", world.path("mine").display());
+    let output = quickstart_in(&world, &dir).arg("--once").output().unwrap();
+    assert_one_clear_line(&output, "another directory", &world);
+    assert!(world.path("mine/photos").is_dir(), "another's files were touched");
+
+    let output = quickstart(&world, &["--onec"]).output().unwrap();
+    assert_one_clear_line(&output, "--once".trim_start_matches('-'), &world);
+}
+
+#[test]
+fn an_empty_log_waits_for_initialize_and_a_restart() {
+    let mut world = World::uninitialised("empty");
+    fs::create_dir_all(world.path("db")).unwrap();
+    world.start_scheduler();
+    wait("the port", || world.get("/health").is_some());
+    assert_eq!(world.get("/health").unwrap(), (200, "OK\n".to_owned()));
+    let body = br#"[1,"getRoleSummary",1,1,{}]"#;
+    let json = [("Content-Type", "application/vnd.apache.thrift.json")];
+    let (status, answer) = world.post("/api", &json, body).unwrap();
+    let answer = String::from_utf8(answer).unwrap();
+    assert_eq!(status, 200);
+    assert!(answer.contains("Storage is not READY"), "{answer}");
+    let notices = || world.scheduler_log().matches("EMPTY status").count();
+    wait("two notices", || notices() >= 2);
+    assert_ne!(world.get("/leaderhealth").unwrap().0, 200);
+    assert_eq!(fs::read_dir(world.path("db")).unwrap().count(), 0, "it wrote into an empty path");
+    world.kill_scheduler();
+
+    let path = format!("--path={}", world.path("db").display());
+    let output = world.log_tool(&["initialize", &path]);
+    assert!(output.status.success(), "{}", text(&output));
+    world.start_scheduler();
+    world.wait_for_leader();
+    let (_, answer) = world.post("/api", &json, body).unwrap();
+    let answer = String::from_utf8(answer).unwrap();
+    assert!(!answer.contains("not READY"), "{answer}");
+}
+
+/// Every file below a directory with its bytes, to show that nothing changed.
+fn contents(dir: &std::path::Path) -> Vec<(std::path::PathBuf, Vec<u8>)> {
+    let mut all = Vec::new();
+    for entry in fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            all.extend(contents(&path));
+        } else {
+            all.push((path.clone(), fs::read(&path).unwrap()));
+        }
+    }
+    all.sort();
+    all
+}
+
+#[test]
+fn initialize_refuses_what_it_must_not_touch() {
+    let mut world = World::new("init");
+    let path = format!("--path={}", world.path("db").display());
+    let before = contents(&world.path("db"));
+    let output = world.log_tool(&["initialize", &path]);
+    assert!(!output.status.success(), "it initialised twice: {}", text(&output));
+    assert!(contents(&world.path("db")) == before, "the second initialize changed something");
+
+    fs::create_dir_all(world.path("other")).unwrap();
+    fs::write(world.path("other/letter"), "dear").unwrap();
+    let other = format!("--path={}", world.path("other").display());
+    assert!(!world.log_tool(&["initialize", &other]).status.success());
+    assert_eq!(contents(&world.path("other")).len(), 1);
+    let file = format!("--path={}", world.path("other/letter").display());
+    assert!(!world.log_tool(&["initialize", &file]).status.success());
+    assert!(!world.log_tool(&["initialize"]).status.success());
+
+    world.start_scheduler();
+    world.wait_for_leader();
+    let output = world.log_tool(&["initialize", &path]);
+    assert!(!output.status.success(), "initialised under a running scheduler: {}", text(&output));
+    assert_eq!(world.get("/leaderhealth").unwrap().0, 200);
+}
+
+#[test]
+fn initialize_by_root_gives_the_files_to_the_owner_of_the_parent() {
+    if !nix::unistd::Uid::effective().is_root() {
+        println!("skipped: owner of initialised files: not root");
+        return;
+    }
+    let world = World::uninitialised("owner");
+    let parent = world.path("owned");
+    fs::create_dir_all(&parent).unwrap();
+    std::os::unix::fs::chown(&parent, Some(65_534), Some(65_534)).unwrap();
+    let path = format!("--path={}", parent.join("scheduler/db").display());
+    let output = world.log_tool(&["initialize", &path]);
+    assert!(output.status.success(), "{}", text(&output));
+    let mut seen = 0;
+    for (file, _) in contents(&parent) {
+        let meta = fs::metadata(&file).unwrap();
+        assert_eq!((meta.uid(), meta.gid()), (65_534, 65_534), "{}", file.display());
+        assert_eq!(meta.permissions().mode() & 0o007, 0, "{} is open to all", file.display());
+        seen += 1;
+    }
+    assert!(seen > 0);
+    assert_eq!(fs::metadata(parent.join("scheduler")).unwrap().uid(), 65_534);
+}
+
+#[test]
+fn the_log_tool_answers_to_its_mesos_name() {
+    let world = World::uninitialised("mesoslog");
+    let alias = world.path("mesos-log");
+    std::os::unix::fs::symlink(AURORA, &alias).unwrap();
+    let path = format!("--path={}", world.path("db").display());
+    let output = Command::new(&alias).args(["initialize", &path]).output().unwrap();
+    assert!(output.status.success(), "{}", text(&output));
+    let output = Command::new(&alias).args(["read", &path]).output().unwrap();
+    assert!(output.status.success(), "{}", text(&output));
+    assert!(!Command::new(&alias).arg("frobnicate").output().unwrap().status.success());
+}
+
+#[test]
+fn health_answers_whatever_monit_sends() {
+    let mut world = World::new("monit");
+    world.start_scheduler();
+    world.wait_for_leader();
+    for request in [
+        &b"GET /health HTTP/1.0\r\n"[..],
+        b"GET /health HTTP/1.0\r\n\r\n",
+        b"GET /health HTTP/1.0\r\nHost: x\r\n\r\n",
+        b"GET /health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+    ] {
+        let (status, _, body) = exchange(world.http_port, request).unwrap();
+        assert_eq!((status, &body[..]), (200, &b"OK\n"[..]), "{}", String::from_utf8_lossy(request));
+    }
+}
+
+#[test]
+fn flags_that_would_mislead_stop_the_start_in_one_line() {
+    let world = World::new("flags");
+    for (flag, part) in [
+        ("-http_authentication_mechanism=BASIC", "http_authentication_mechanism"),
+        ("-zk_endpoints=localhost:2181", "zk_endpoints"),
+        ("-mesos_master_address=localhost:5050", "mesos_master_address"),
+        ("-tls_certificate_file=/x", "tls_certificate_file"),
+        ("-http_prot=8081", "http_port"),
+        ("-transient_task_state_timeout=5parsecs", "5parsecs"),
+    ] {
+        let mut args = world.scheduler_args();
+        args.push(flag.to_owned());
+        let output = Command::new(AURORA).args(&args).output().unwrap();
+        assert_one_clear_line(&output, part, &world);
+    }
+    let holder = TcpListener::bind(("127.0.0.1", world.http_port)).unwrap();
+    let args = world.scheduler_args();
+    let output = Command::new(AURORA).args(&args).output().unwrap();
+    assert!(!output.status.success());
+    assert!(text(&output).contains(&format!("{}", world.http_port)), "{}", text(&output));
+    drop(holder);
+}
+
+#[test]
+fn quitquitquit_and_abortabortabort_end_the_scheduler() {
+    let mut world = World::new("quit");
+    world.start_scheduler();
+    world.wait_for_leader();
+    assert_eq!(world.get("/quitquitquit").map(|(s, _)| s), Some(405));
+    let (status, body) = world.post("/quitquitquit", &[], b"").unwrap();
+    assert_eq!((status, &body[..]), (200, &b"Notifying quit listener."[..]));
+    assert_eq!(world.join_scheduler(), 0);
+    world.start_scheduler();
+    world.wait_for_leader();
+    // It may be gone before it has answered.
+    drop(world.post("/abortabortabort", &[], b""));
+    assert_eq!(world.join_scheduler(), 0);
+    world.start_scheduler();
+    world.wait_for_leader();
+}
+
+#[test]
+fn apache_thrift_drives_the_api_in_every_protocol() {
+    let Some(python) = std::env::var_os("AURORA_THRIFT_PYTHON") else {
+        println!("skipped: Apache Thrift as the judge of the wire formats: AURORA_THRIFT_PYTHON is not set");
+        return;
+    };
+    let mut world = World::new("thrift");
+    world.start_all();
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/thrift_oracle/drive.py");
+    for protocol in ["binary", "compact", "json"] {
+        let output = Command::new(&python)
+            .arg(script)
+            .args(["--url", &format!("http://127.0.0.1:{}/api", world.http_port)])
+            .args(["--protocol", protocol])
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{protocol}: {}", text(&output));
+        assert!(text(&output).contains("ok createJob"), "{protocol}: {}", text(&output));
+    }
+}
