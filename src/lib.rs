@@ -7,7 +7,7 @@
 //! | [`base`], [`rt`] | clock, randomness, framing, units; the same for async |
 //! | `net` | HTTP/1 codec, frames, Noise |
 //! | [`model`] | plain values: job key, task, status, resources, constraint, quota |
-//! | `thrift` | bytes and values: binary, compact, JSON; the API structs |
+//! | [`thrift`] | bytes and values: binary, compact, JSON; the API structs |
 //! | `paxos`, `domain`, `supervise` | decisions without input or output |
 //! | `replog`, `storage` | the log on disk and among peers; the state of the cluster |
 //! | [`executor`], `agent`, `driver` | running tasks, and how work reaches machines |
@@ -30,3 +30,4 @@ pub mod rt;
 pub mod scheduler;
 pub mod storage;
 pub mod supervise;
+pub mod thrift;
