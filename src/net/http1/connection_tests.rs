@@ -39,7 +39,7 @@ fn answers(input: &[u8], piece: usize) -> String {
             .or(served)
             .await
             .unwrap();
-        String::from_utf8(out).unwrap()
+        String::from_utf8_lossy(&out).into_owned()
     })
 }
 

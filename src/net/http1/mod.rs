@@ -26,6 +26,7 @@ pub mod head;
 mod limits;
 mod message;
 mod server;
+mod socket;
 mod wire;
 
 #[cfg(test)]
@@ -41,3 +42,4 @@ pub use encode::{EncodeError, reason};
 pub use limits::Limits;
 pub use message::{Answer, Body, Handler, Headers, Method, Request, Response, Version};
 pub use server::{Drained, serve};
+pub use socket::Socket;

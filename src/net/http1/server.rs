@@ -5,6 +5,7 @@ use super::date::DateCache;
 use super::encode::{self, Delimit, Frame};
 use super::limits::Limits;
 use super::message::{Handler, Version};
+use super::socket::Socket;
 use super::wire::Wire;
 use crate::base::clock;
 use crate::rt::{self, Shutdown};
@@ -105,17 +106,19 @@ pub async fn serve<H: Handler>(
     let accepting = async {
         loop {
             let accepted = listener.accept().await;
-            let (stream, peer) = match accepted {
-                Ok(accepted) => accepted,
+            let (stream, peer) = match accepted.and_then(prepare) {
+                Ok(prepared) => prepared,
+                // A peer that left before we looked is its own affair; all else is ours.
+                Err(error) if is_about_the_peer(&error) => {
+                    log::debug!("an HTTP connection ended before it began: {error}");
+                    continue;
+                }
                 Err(error) => {
                     log::warn!("accepting an HTTP connection failed: {error}");
                     rt::sleep(ACCEPT_PAUSE).await;
                     continue;
                 }
             };
-            if let Err(error) = stream.get_ref().set_nodelay(true) {
-                log::debug!("{peer}: no TCP_NODELAY: {error}");
-            }
             let (shared, cut, alive) = (Arc::clone(&shared), cut.clone(), alive.clone());
             if let Some(slot) = Slot::take(&open, shared.limits.connections_max) {
                 let shutdown = shutdown.clone();
@@ -145,6 +148,20 @@ pub async fn serve<H: Handler>(
     Ok(Drained { cut: left })
 }
 
+fn is_about_the_peer(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::InvalidInput
+            | io::ErrorKind::NotConnected
+    )
+}
+
+fn prepare(accepted: (Async<TcpStream>, SocketAddr)) -> io::Result<(Socket, SocketAddr)> {
+    Ok((Socket::new(accepted.0)?, accepted.1))
+}
+
 async fn attend<S, H>(stream: S, peer: SocketAddr, shared: &Shared<H>, shutdown: &Shutdown)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send,
@@ -156,7 +173,7 @@ where
 }
 
 /// Tells a connection over the cap that it is one too many.
-async fn refuse<H: Handler>(stream: Async<TcpStream>, peer: SocketAddr, shared: &Shared<H>) {
+async fn refuse<H: Handler>(stream: Socket, peer: SocketAddr, shared: &Shared<H>) {
     let frame = Frame {
         version: Version::Http11,
         keep_alive: false,
