@@ -26,6 +26,7 @@ pub mod domain;
 pub mod driver;
 pub mod executor;
 pub mod model;
+pub mod net;
 pub mod rt;
 pub mod scheduler;
 pub mod storage;
