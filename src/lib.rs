@@ -23,4 +23,5 @@ pub mod base;
 pub mod daemon;
 pub mod executor;
 pub mod model;
+pub mod paxos;
 pub mod rt;
