@@ -27,6 +27,7 @@ pub mod driver;
 pub mod executor;
 pub mod model;
 pub mod net;
+pub mod paxos;
 pub mod rt;
 pub mod scheduler;
 pub mod storage;
