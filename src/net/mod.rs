@@ -1,9 +1,6 @@
-//! What travels between machines, as bytes: HTTP/1 here, frames and Noise beside it.
+//! Bytes between machines: HTTP/1, keys, the preamble that names a protocol, Noise, frames, the one listener.
 //!
-//! Nothing here knows what a request or a frame means.
-
-pub mod http1;
-//! Bytes between machines: keys, the preamble that names a protocol, Noise, frames, the one listener.
+//! Nothing here knows what a request or a frame means. HTTP is in [`http1`] and stands alone.
 //!
 //! A connection between programs of ours goes through these steps:
 //!
@@ -15,10 +12,10 @@ pub mod http1;
 //! key: until then a connection may send 128 bytes, for a few seconds, in a bounded number of slots.
 
 pub mod frames;
+pub mod http1;
 pub mod keys;
 pub mod listener;
 pub mod noise;
-
 mod preamble;
 mod throttle;
 

@@ -284,9 +284,7 @@ impl Replica {
             Role::Candidate(_) | Role::Follower => {
                 self.has_stood_again = false;
                 self.expect_leader(now, rng);
-                if self.acceptor.status == Status::Voting
-                    && self.configuration.counts(self.me)
-                {
+                if self.acceptor.status == Status::Voting && self.configuration.counts(self.me) {
                     self.campaign(now, rng);
                 }
             }
@@ -425,11 +423,22 @@ impl Replica {
         };
         // DURABILITY: a promise binds only once it cannot be forgotten. One given before rests on an
         // earlier ticket, which may still be under way.
-        let records = if is_new { vec![Record::Promise(ballot)] } else { Vec::new() };
+        let records = if is_new {
+            vec![Record::Promise(ballot)]
+        } else {
+            Vec::new()
+        };
         self.persist_then(records, from.id, ballot, body);
     }
 
-    fn on_write(&mut self, now: Instant, from: Member, run: &Run, learned: Position, rng: &mut Rng) {
+    fn on_write(
+        &mut self,
+        now: Instant,
+        from: Member,
+        run: &Run,
+        learned: Position,
+        rng: &mut Rng,
+    ) {
         if !self.acceptor.has_room_for(run) {
             // Silence makes the coordinator send again, after its watermark has made room here.
             return self.hear_watermark(run.ballot, learned);
@@ -492,7 +501,8 @@ impl Replica {
         }
         if first_kept > self.acceptor.learned.next() {
             self.acceptor.skip_to(first_kept);
-            self.effects.push_back(Effect::Skipped { first: first_kept });
+            self.effects
+                .push_back(Effect::Skipped { first: first_kept });
             self.persist(vec![Record::First(first_kept)]);
         }
         let entries = self.acceptor.learn_chosen(&runs);
