@@ -19,7 +19,7 @@ pub struct World {
     pub observer_port: u16,
     scheduler: Option<Child>,
     agent: Option<Child>,
-    kept: bool,
+    is_view: bool,
 }
 
 impl World {
@@ -38,7 +38,7 @@ impl World {
         fs::create_dir_all(&dir).unwrap();
         let [http_port, peer_port, observer_port] = free_ports();
         let world =
-            Self { dir, http_port, peer_port, observer_port, scheduler: None, agent: None, kept: false };
+            Self { dir, http_port, peer_port, observer_port, scheduler: None, agent: None, is_view: false };
         let clusters = format!(
             r#"[{{"name": "local", "scheduler_uri": "http://127.0.0.1:{http_port}",}}]"#
         );
@@ -190,18 +190,29 @@ impl World {
         Ok((status, body))
     }
 
-    /// Keeps the directory for a look after a failure.
-    pub fn keep(&mut self) {
-        self.kept = true;
+    /// The same ports and files without the processes: for a thread that only calls.
+    pub fn view(&self) -> Self {
+        Self {
+            dir: self.dir.clone(),
+            http_port: self.http_port,
+            peer_port: self.peer_port,
+            observer_port: self.observer_port,
+            scheduler: None,
+            agent: None,
+            is_view: true,
+        }
     }
 }
 
 impl Drop for World {
     fn drop(&mut self) {
+        if self.is_view {
+            return;
+        }
         self.kill_scheduler();
         self.kill_agent();
         kill_all_below(&self.dir);
-        if std::thread::panicking() || self.kept {
+        if std::thread::panicking() {
             println!("the files are kept in {}", self.dir.display());
             for name in ["scheduler.log", "agent.log"] {
                 let log = fs::read_to_string(self.path(name)).unwrap_or_default();
