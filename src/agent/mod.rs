@@ -1,7 +1,9 @@
 //! The agent: offers one machine to the scheduler and runs tasks on it.
 //!
 //! [`host`] starts, adopts and ends executors and keeps what must survive a restart in the work directory.
-//! [`os`] is the only place below the agent that holds unsafe code.
+//! [`os`] is the only place below the agent that holds unsafe code. [`proto`] is what agents and
+//! schedulers say to each other.
 
 pub mod host;
 mod os;
+pub mod proto;
