@@ -21,6 +21,7 @@
 
 pub mod agent;
 pub mod base;
+pub mod client;
 pub mod daemon;
 pub mod domain;
 pub mod driver;
