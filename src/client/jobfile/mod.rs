@@ -4,6 +4,8 @@
 //! answers with JSON; the request and the answer are described at the top of `loader/main.py`.
 
 mod config;
+mod python;
+mod tiers;
 
 pub use config::{
     CollisionPolicy, JobConfig, JobConstraint, JobContainer, JobExecutor, JobImage, JobPair,
@@ -12,9 +14,11 @@ pub use config::{
 };
 
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use serde_json::json;
 use std::path::PathBuf;
 use thiserror::Error;
+
+const AURORA_EXECUTOR: &str = "AuroraExecutor";
 
 /// What to load and how.
 #[derive(Clone, Debug)]
@@ -32,7 +36,7 @@ pub struct LoadRequest {
 }
 
 /// The jobs of a file.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Deserialize)]
 pub struct LoadAnswer {
     /// In the order of the file; exactly one when the request selects one.
     pub jobs: Vec<LoadedJob>,
@@ -145,19 +149,32 @@ impl LoadedJob {
     /// executor's data: a job without a tier gets the first that is not revocable and whose
     /// `preemptible` is the opposite of its `production`, or else the default; a job with a known tier
     /// gets the `production` of it.
-    pub fn apply_tiers(&mut self, default: &str, tiers: &[(String, BTreeMap<String, String>)]) {
-        _ = (default, tiers);
+    pub fn apply_tiers(&mut self, default: &str, tiers: &[(String, TierSettings)]) {
+        tiers::apply(&mut self.job, &mut self.config.task_config, default, tiers);
     }
 }
 
-/// Loads the jobs of a file.
+impl LoadRequest {
+    fn to_json(&self, want: &str) -> serde_json::Value {
+        json!({
+            "version": python::VERSION,
+            "want": want,
+            "file": self.file.to_string_lossy(),
+            "is_json": self.read_json,
+            "bindings": self.bindings,
+            "select": self.select,
+            "user": self.user,
+        })
+    }
+}
+
+/// Loads the jobs of a file. What the file prints goes to standard error.
 ///
 /// # Errors
 ///
 /// See [`LoadError`]; its text is meant to be shown.
 pub fn load(request: &LoadRequest) -> Result<LoadAnswer, LoadError> {
-    _ = request;
-    Err(LoadError::NoPython)
+    python::ask(&request.to_json("jobs"))
 }
 
 /// The keys of the jobs of a file, without checking the jobs any further (`config list`).
@@ -166,6 +183,17 @@ pub fn load(request: &LoadRequest) -> Result<LoadAnswer, LoadError> {
 ///
 /// See [`LoadError`].
 pub fn list(request: &LoadRequest) -> Result<Vec<LoadedKey>, LoadError> {
-    _ = request;
-    Err(LoadError::NoPython)
+    #[derive(Deserialize)]
+    struct Listed {
+        key: LoadedKey,
+    }
+    #[derive(Deserialize)]
+    struct Listing {
+        jobs: Vec<Listed>,
+    }
+    let listing: Listing = python::ask(&request.to_json("list"))?;
+    Ok(listing.jobs.into_iter().map(|job| job.key).collect())
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,1 @@
+"""The loader of job files; see main.py."""

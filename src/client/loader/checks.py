@@ -1,0 +1,38 @@
+"""What the client refuses or warns of beyond types: rules about values that go together."""
+
+
+def check(converter):
+    """Takes a converter after `convert`; raises LoadError, adds warnings."""
+    job = converter.job
+    update, health = job["update_config"], job["health_check_config"]
+    _check_failures(converter, job, update)
+    for field, value in (
+        (".update_config.watch_secs", update["watch_secs"]),
+        (".health_check_config.max_consecutive_failures", health["max_consecutive_failures"]),
+        (".health_check_config.min_consecutive_successes", health["min_consecutive_successes"]),
+        (".health_check_config.initial_interval_secs", health["initial_interval_secs"]),
+        (".health_check_config.interval_secs", health["interval_secs"]),
+    ):
+        if value < 0:
+            raise converter.fail(field, "must not be negative, is %s" % value, "fatal")
+    if job["production"] and "tier" not in job:
+        converter.warnings.append(
+            "%s: `production` is deprecated; set `tier` instead, for example tier = 'preferred'"
+            % "/".join(job[name] for name in ("cluster", "role", "environment", "name"))
+        )
+
+
+def _check_failures(converter, job, update):
+    allowed, instances = update["max_total_failures"], job["instances"]
+    field = ".update_config.max_total_failures"
+    if allowed >= instances:
+        raise converter.fail(
+            field, "must be less than the number of instances, %d, is %d" % (instances, allowed), "fatal"
+        )
+    least = int(instances * 0.02)
+    if "dedicated" in job.get("constraints", {}) and allowed < least:
+        raise converter.fail(
+            field,
+            "must be at least 2 %% of the instances (%d) on dedicated hosts, is %d" % (least, allowed),
+            "fatal",
+        )

@@ -1,0 +1,105 @@
+"""The loader of job files: `.aurora` files (Python) and JSON job files.
+
+The client starts `python3 -I -c <boot.py>` and talks to it in lines of JSON, a request and an answer each,
+until it closes the pipe. Nothing but answers is written to the pipe: whatever the user's file prints goes to
+standard error.
+
+Request:
+
+    {"version": 1,
+     "want": "jobs" | "list",      jobs: everything below; list: only the keys
+     "file": PATH,                 the job file, named in errors as given
+     "source": TEXT | null,        its text, if it comes from elsewhere; then include() does not work
+     "is_json": BOOL,              a JSON job file
+     "bindings": [[NAME, VALUE], ...],
+     "select": {"cluster", "role", "environment", "name"} | null,    null: all jobs
+     "user": TEXT}                 becomes owner
+
+Answer:
+
+    {"version": 1,
+     "jobs": [{"key": {"cluster", "role", "environment", "name"},
+               "job": {...},       the job with all defaults, keys sorted; with instances and update_config
+               "config": {"owner", "cronSchedule", "cronCollisionPolicy", "instanceCount",
+                          "taskConfig": {"isService", "priority", "maxTaskFailures", "production", "tier",
+                                         "contactEmail", "resources", "constraints", "metadata",
+                                         "partitionPolicy", "slaPolicy", "container",
+                                         "executorConfig": {"name", "data"}}},
+               "update": {"Ok": {...}} | {"Err": TEXT},      settings of an update
+               "enable_hooks": BOOL}, ...],                  for "list": only "key"; a part that is not
+                                                            set is "{MISSING}"
+     "hooks": N,                   objects in the file's `hooks`
+     "warnings": [TEXT, ...]}
+
+or
+
+    {"version": 1,
+     "error": {"kind": "not_found" | "syntax" | "exception" | "selection" | "type" | "unbound" | "fatal",
+               "message": TEXT, "file": PATH | null, "line": N | null, "field": "Job.task.resources.cpu" | null,
+               "included_from": ["FILE:LINE", ...]}}
+
+Names inside "config" and "update" are the API's. A union is an object with one key. `executorConfig.data` is
+the job as JSON with sorted keys, without `instances` and `update_config`, so that it changes only when the
+task does.
+"""
+
+import json
+import os
+import sys
+
+from . import checks, place, selection
+from .convert import Converter
+from .errors import LoadError
+
+VERSION = 1
+STACK = 5000
+
+
+def answer_to(request):
+    """The answer to one request, as plain data."""
+    try:
+        if not isinstance(request, dict) or request.get("version") != VERSION:
+            raise LoadError("exception", "the loader speaks version %d of its protocol" % VERSION)
+        return _load(request)
+    except LoadError as error:
+        return {"version": VERSION, "error": error.to_json()}
+    except RecursionError:
+        error = LoadError("exception", "values are nested too deep", request.get("file"))
+        return {"version": VERSION, "error": error.to_json()}
+
+
+def _load(request):
+    sys.setrecursionlimit(max(sys.getrecursionlimit(), STACK))
+    place.forget_all()
+    file = request["file"]
+    jobs, hooks = selection.jobs_of(request)
+    for job in jobs:
+        selection.check_basics(job, file)
+    answer = {"version": VERSION, "jobs": [], "hooks": len(hooks), "warnings": []}
+    if request.get("want", "jobs") == "list":
+        answer["jobs"] = [{"key": selection.listed_key(job)} for job in jobs]
+        return answer
+    for job in selection.chosen(jobs, request.get("select"), file):
+        converter = Converter(job, file, request["user"])
+        answer["jobs"].append(converter.convert())
+        checks.check(converter)
+        answer["warnings"].extend(converter.warnings)
+    return answer
+
+
+def serve():
+    """Answers requests from standard input until it ends."""
+    requests = os.fdopen(os.dup(0), "r", encoding="utf-8")
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+    os.dup2(2, 1)
+    try:
+        for line in requests:
+            answer = answer_to(json.loads(line))
+            sys.stdout.flush()
+            answers.write(json.dumps(answer) + "\n")
+            answers.flush()
+    except KeyboardInterrupt:
+        sys.exit(130)
