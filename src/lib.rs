@@ -24,4 +24,5 @@ pub mod daemon;
 pub mod executor;
 pub mod model;
 pub mod paxos;
+pub mod replog;
 pub mod rt;
