@@ -29,6 +29,7 @@ pub mod executor;
 pub mod model;
 pub mod net;
 pub mod paxos;
+pub mod replog;
 pub mod rt;
 pub mod scheduler;
 pub mod storage;

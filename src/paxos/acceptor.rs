@@ -177,18 +177,23 @@ impl Acceptor {
         entries
     }
 
-    /// Takes chosen entries that continue the watermark, and gives those that are new.
-    pub(super) fn learn_chosen(&mut self, runs: &[Run]) -> Vec<Entry> {
+    /// Takes chosen entries that continue the watermark. Gives those, and among them the ones that were
+    /// not held under the same ballot: only they have to be made durable.
+    pub(super) fn learn_chosen(&mut self, runs: &[Run]) -> (Vec<Entry>, Vec<Entry>) {
         let mut entries = Vec::new();
+        let mut new = Vec::new();
         for entry in runs.iter().flat_map(Run::entries) {
             if entry.position != self.learned.next() {
                 continue;
             }
-            self.take(entry.position);
+            let held = self.take(entry.position);
+            if held.is_none_or(|(ballot, _)| ballot != entry.ballot) {
+                new.push(entry.clone());
+            }
             self.learned = entry.position;
             entries.push(entry);
         }
-        entries
+        (entries, new)
     }
 
     /// Forgets everything below `first`, also what was never learned here: it is gone everywhere.

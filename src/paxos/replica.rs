@@ -505,11 +505,9 @@ impl Replica {
                 .push_back(Effect::Skipped { first: first_kept });
             self.persist(vec![Record::First(first_kept)]);
         }
-        let entries = self.acceptor.learn_chosen(&runs);
-        let records: Vec<Record> = Run::collect(entries.iter().cloned())
-            .into_iter()
-            .map(Record::Run)
-            .collect();
+        let (entries, new) = self.acceptor.learn_chosen(&runs);
+        let new = Run::collect(new).into_iter();
+        let records: Vec<Record> = new.map(Record::Run).collect();
         self.give(entries);
         let learned = self.acceptor.learned;
         self.persist_then(records, from.id, ballot, Body::Progress { learned });

@@ -1,0 +1,443 @@
+//! The durable side of a replica: records in, recovered state out, and proof that nothing is missing.
+//!
+//! Every commit is one batch of the store: new runs, and the meta record with a write sequence that
+//! rises by one and the sum of the hashes of all runs. When the store has synced, the evidence file is
+//! told the sequence and the hash of that meta record, and synced too. Only then is the commit durable.
+//! Opening reads everything, sums again and compares: a store that has silently lost its tail, its
+//! middle or all of it does not match.
+
+use super::evidence::EvidenceFile;
+use super::store::{Batch, Store, StoreError};
+use super::stored::{self, Evidence, META_KEY, Meta, StoredError};
+use crate::base::clock;
+use crate::paxos::{Ballot, Configuration, Entry, Member, Position, Record, Recovered, Run, Status};
+use crate::paxos::Value;
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::time::Duration;
+use thiserror::Error;
+
+/// Why a replica's state cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum DiskError {
+    /// The evidence file failed.
+    #[error("writing the evidence file: {0}")]
+    Evidence(String),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A record is damaged or too new.
+    #[error(transparent)]
+    Stored(#[from] StoredError),
+    /// What is there does not match the evidence.
+    #[error("{0}")]
+    Unproven(String),
+}
+
+/// What one commit took.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Committed {
+    /// Bytes of runs written.
+    pub run_bytes: u64,
+    /// From the start of the commit until both files were synced.
+    pub took: Duration,
+}
+
+/// The store and the evidence of one replica, owned by its writer thread.
+pub struct Disk {
+    store: Arc<dyn Store>,
+    evidence: EvidenceFile,
+    meta: Meta,
+    /// The first position up to which sweeping has been finished.
+    swept_for: Position,
+    /// Deleted since the store was last compacted.
+    swept_bytes: u64,
+}
+
+impl std::fmt::Debug for Disk {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Disk").field("meta", &self.meta).finish_non_exhaustive()
+    }
+}
+
+/// Most runs deleted with a commit that somebody waits for.
+const SWEEP_RUNS_BUSY: usize = 64;
+/// Most runs deleted in a commit of their own.
+const SWEEP_RUNS_IDLE: usize = 1024;
+
+impl Disk {
+    /// Writes the state of a fresh replica into an empty store and gives the evidence of it.
+    ///
+    /// # Errors
+    ///
+    /// If the store fails.
+    pub fn create(
+        store: &dyn Store,
+        me: Member,
+        configuration: Configuration,
+    ) -> Result<Evidence, StoreError> {
+        let meta = Meta {
+            me,
+            status: Status::Voting,
+            promised: Ballot::ZERO,
+            first: Position::FIRST,
+            learned: Position::ZERO,
+            swept: Position::FIRST,
+            configuration,
+            is_formed: false,
+            sequence: 1,
+            runs: 0,
+            hash: 0,
+        };
+        let value = meta.encode();
+        let evidence = evidence_of(&meta, &value);
+        store.commit(Batch {
+            puts: vec![(META_KEY.to_vec(), value)],
+            removes: Vec::new(),
+        })?;
+        Ok(evidence)
+    }
+
+    /// Reads everything, and proves that it is everything that was ever made durable.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be proven: the replica must not vote, and without peers must not start.
+    pub fn open(store: Arc<dyn Store>, file: EvidenceFile) -> Result<(Self, Recovered), DiskError> {
+        let evidence = file.newest()?;
+        let meta = prove_meta(store.as_ref(), &evidence)?;
+        let accepted = prove_runs(store.as_ref(), &meta)?;
+        let disk = Self {
+            store,
+            evidence: file,
+            swept_for: meta.swept,
+            meta,
+            swept_bytes: 0,
+        };
+        if evidence.sequence < disk.meta.sequence {
+            // The last commit reached the store and not the evidence. It was not acknowledged, but from
+            // here on it counts.
+            disk.attest(&disk.meta.encode())?;
+        }
+        let recovered = Recovered {
+            me: disk.meta.me,
+            status: disk.meta.status,
+            promised: disk.meta.promised,
+            first: disk.meta.first,
+            learned: disk.meta.learned,
+            configuration: disk.meta.configuration.clone(),
+            is_formed: disk.meta.is_formed,
+            accepted,
+        };
+        Ok((disk, recovered))
+    }
+
+    /// The store, for reading.
+    pub fn store(&self) -> &Arc<dyn Store> {
+        &self.store
+    }
+
+    /// Makes records durable, all or none.
+    ///
+    /// # Errors
+    ///
+    /// What is on disk is unknown then. The disk must not be used again: see the module.
+    pub fn commit(
+        &mut self,
+        records: impl IntoIterator<Item = Record>,
+    ) -> Result<Committed, DiskError> {
+        let started = clock::now();
+        let mut batch = Batch::default();
+        let mut committed = Committed::default();
+        let mut added: BTreeMap<Vec<u8>, u64> = BTreeMap::new();
+        for record in records {
+            match record {
+                Record::Configuration(configuration) => {
+                    self.meta.configuration = (*configuration).clone();
+                    self.meta.is_formed = true;
+                }
+                Record::First(first) => self.meta.first = self.meta.first.max(first),
+                Record::Learned(learned) => self.meta.learned = self.meta.learned.max(learned),
+                Record::Promise(ballot) => self.meta.promised = self.meta.promised.max(ballot),
+                Record::Status(status) => self.meta.status = status,
+                Record::Run(run) => {
+                    let (key, value) = (stored::run_key(&run), stored::encode_run(&run));
+                    committed.run_bytes += value.len() as u64;
+                    self.add(&key, &value, &mut added)?;
+                    batch.puts.push((key, value));
+                }
+            }
+        }
+        if self.needs_sweep() {
+            self.sweep_into(&mut batch, SWEEP_RUNS_BUSY)?;
+        }
+        self.write(batch)?;
+        committed.took = clock::now().since(started);
+        Ok(committed)
+    }
+
+    /// Counts a run in, once however often it is written.
+    fn add(
+        &mut self,
+        key: &[u8],
+        value: &[u8],
+        added: &mut BTreeMap<Vec<u8>, u64>,
+    ) -> Result<(), DiskError> {
+        let hash = stored::hash(key, value);
+        let before = match added.get(key) {
+            Some(hash) => Some(*hash),
+            None => self.store.value(key)?.map(|old| stored::hash(key, &old)),
+        };
+        match before {
+            Some(before) => self.meta.hash = self.meta.hash.wrapping_sub(before),
+            None => self.meta.runs += 1,
+        }
+        self.meta.hash = self.meta.hash.wrapping_add(hash);
+        added.insert(key.to_vec(), hash);
+        Ok(())
+    }
+
+    /// Whether runs below the first position wait to be deleted.
+    pub fn needs_sweep(&self) -> bool {
+        self.swept_for < self.meta.first
+    }
+
+    /// Deletes some of the runs that are wholly below the first position.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Disk::commit`].
+    pub fn sweep(&mut self) -> Result<(), DiskError> {
+        let mut batch = Batch::default();
+        self.sweep_into(&mut batch, SWEEP_RUNS_IDLE)?;
+        if batch.removes.is_empty() {
+            return Ok(());
+        }
+        self.write(batch)
+    }
+
+    /// Adds deletions to a batch. Starts where the last sweep ended, never at the beginning: the store
+    /// walks what is deleted.
+    fn sweep_into(&mut self, batch: &mut Batch, runs_max: usize) -> Result<(), DiskError> {
+        let first = self.meta.first;
+        let (mut swept, mut bytes, mut hash) = (first, 0, self.meta.hash);
+        let mut is_done = true;
+        let removes = &mut batch.removes;
+        self.store
+            .scan(&stored::runs_from(self.meta.swept), &mut |key, value| {
+                let Some((begins, ends)) = stored::run_bounds(key) else {
+                    return ControlFlow::Break(());
+                };
+                if ends >= first || removes.len() >= runs_max {
+                    swept = begins.min(first);
+                    is_done = ends >= first;
+                    return ControlFlow::Break(());
+                }
+                hash = hash.wrapping_sub(stored::hash(key, value));
+                bytes += (key.len() + value.len()) as u64;
+                removes.push(key.to_vec());
+                ControlFlow::Continue(())
+            })?;
+        self.meta.runs -= removes.len() as u64;
+        self.meta.hash = hash;
+        self.meta.swept = swept;
+        self.swept_bytes += bytes;
+        if is_done {
+            // A run that straddles the first position stays until a later truncation passes it.
+            self.swept_for = first;
+        }
+        Ok(())
+    }
+
+    /// Bytes deleted since the last call that gave any: what compacting now would give back.
+    pub fn take_swept_bytes(&mut self, at_least: u64) -> Option<u64> {
+        if self.swept_bytes < at_least {
+            return None;
+        }
+        Some(std::mem::take(&mut self.swept_bytes))
+    }
+
+    fn write(&mut self, mut batch: Batch) -> Result<(), DiskError> {
+        self.meta.sequence += 1;
+        let value = self.meta.encode();
+        batch.puts.push((META_KEY.to_vec(), value.clone()));
+        self.store.commit(batch)?;
+        // ORDER: the evidence may lag behind the store by one commit, but never be ahead of it.
+        self.attest(&value)
+    }
+
+    fn attest(&self, meta_value: &[u8]) -> Result<(), DiskError> {
+        self.evidence
+            .write(&evidence_of(&self.meta, meta_value))
+            .map_err(|error| DiskError::Evidence(error.to_string()))
+    }
+}
+
+fn evidence_of(meta: &Meta, value: &[u8]) -> Evidence {
+    Evidence {
+        cluster: meta.configuration.cluster,
+        me: meta.me,
+        promised: meta.promised,
+        sequence: meta.sequence,
+        hash: stored::hash(META_KEY, value),
+    }
+}
+
+fn prove_meta(store: &dyn Store, evidence: &Evidence) -> Result<Meta, DiskError> {
+    let unproven = |what: String| Err(DiskError::Unproven(what));
+    let Some(value) = store.value(META_KEY)? else {
+        return unproven(format!(
+            "the database is empty, but {} commits had been acknowledged",
+            evidence.sequence
+        ));
+    };
+    let meta = Meta::decode(&value)?;
+    if meta.sequence < evidence.sequence {
+        return unproven(format!(
+            "the database ends at commit {}, but commit {} had been acknowledged",
+            meta.sequence, evidence.sequence
+        ));
+    }
+    if meta.me != evidence.me || meta.configuration.cluster != evidence.cluster {
+        return unproven("the database and the evidence file belong to different replicas".into());
+    }
+    if meta.promised < evidence.promised {
+        return unproven("the database has forgotten a promise".into());
+    }
+    if meta.sequence == evidence.sequence && stored::hash(META_KEY, &value) != evidence.hash {
+        return unproven(format!(
+            "commit {} is not the one that was acknowledged",
+            meta.sequence
+        ));
+    }
+    Ok(meta)
+}
+
+/// Reads all runs, and gives those above the watermark.
+fn prove_runs(store: &dyn Store, meta: &Meta) -> Result<Vec<Run>, DiskError> {
+    let mut result: Result<(), DiskError> = Ok(());
+    let (mut runs, mut hash) = (0_u64, 0_u64);
+    let mut accepted = Vec::new();
+    // Everything up to here is covered by a run, from the first position on.
+    let mut covered = meta.first.before();
+    store.scan(&stored::runs_from(Position::ZERO), &mut |key, value| {
+        runs += 1;
+        hash = hash.wrapping_add(stored::hash(key, value));
+        match stored::decode_run(key, value) {
+            Ok(run) => {
+                if run.first <= covered.next() {
+                    covered = covered.max(run.last());
+                }
+                if run.last() > meta.learned {
+                    accepted.push(run);
+                }
+                ControlFlow::Continue(())
+            }
+            Err(error) => {
+                result = Err(error.into());
+                ControlFlow::Break(())
+            }
+        }
+    })?;
+    result?;
+    if runs != meta.runs || hash != meta.hash {
+        return Err(DiskError::Unproven(format!(
+            "the database holds {runs} runs of entries where commit {} had {}, or their contents differ",
+            meta.sequence, meta.runs
+        )));
+    }
+    if covered < meta.learned {
+        return Err(DiskError::Unproven(format!(
+            "the entry at position {} is missing",
+            covered.next()
+        )));
+    }
+    Ok(accepted)
+}
+
+/// Reads chosen entries from `from` to at most `through`, in order, until about `bytes` are read.
+///
+/// Where runs overlap, the highest ballot holds.
+///
+/// # Errors
+///
+/// If the store cannot be read, or has a gap.
+pub fn read_entries(
+    store: &dyn Store,
+    from: Position,
+    through: Position,
+    bytes: usize,
+) -> Result<Vec<Entry>, DiskError> {
+    let mut merge = Merge {
+        next: from,
+        through,
+        pending: BTreeMap::new(),
+        entries: Vec::new(),
+        bytes_left: bytes,
+    };
+    let mut result = Ok(());
+    // The run that covers `from` may begin before it.
+    let start = from.0.saturating_sub(Run::VALUES_MAX as u64 - 1);
+    store.scan(&stored::runs_from(Position(start)), &mut |key, value| {
+        match stored::decode_run(key, value) {
+            Ok(run) => merge.add(&run),
+            Err(error) => {
+                result = Err(error);
+                ControlFlow::Break(())
+            }
+        }
+    })?;
+    result?;
+    merge.emit_below(through.next());
+    if merge.entries.is_empty() && from <= through {
+        let missing = format!("the entry at position {from} is missing");
+        return Err(DiskError::Unproven(missing));
+    }
+    Ok(merge.entries)
+}
+
+/// Merges overlapping runs that come in the order of their first positions.
+struct Merge {
+    next: Position,
+    through: Position,
+    pending: BTreeMap<Position, (Ballot, Value)>,
+    entries: Vec<Entry>,
+    bytes_left: usize,
+}
+
+impl Merge {
+    fn add(&mut self, run: &Run) -> ControlFlow<()> {
+        // No later run begins before this one: what is below it is final.
+        self.emit_below(run.first);
+        if run.first > self.through || self.bytes_left == 0 {
+            return ControlFlow::Break(());
+        }
+        for entry in run.entries() {
+            if entry.position < self.next || entry.position > self.through {
+                continue;
+            }
+            let held = self.pending.get(&entry.position);
+            if held.is_none_or(|(ballot, _)| *ballot < entry.ballot) {
+                self.pending.insert(entry.position, (entry.ballot, entry.value));
+            }
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn emit_below(&mut self, limit: Position) {
+        while self.next < limit && self.bytes_left > 0 {
+            let Some((ballot, value)) = self.pending.remove(&self.next) else {
+                return;
+            };
+            self.bytes_left = self.bytes_left.saturating_sub(value.size_bytes());
+            let position = self.next;
+            self.entries.push(Entry {
+                position,
+                ballot,
+                value,
+            });
+            self.next = position.next();
+        }
+    }
+}

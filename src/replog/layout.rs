@@ -1,0 +1,203 @@
+//! Where a replica's files are, how they come to be, and whose they are.
+//!
+//! ```text
+//! PATH/replica/evidence    two slots and the lock
+//! PATH/replica/store/      the database
+//! PATH/.initializing/      an initialisation that was cut short: worth nothing
+//! ```
+//!
+//! `replica` appears by one rename, after everything in it is durable: there is no half of a replica.
+
+use super::disk::Disk;
+use super::error::InitializeError;
+use super::evidence::{EvidenceFile, EvidenceOpenError};
+use super::keyspace::FjallStore;
+use crate::base::rng::Rng;
+use crate::paxos::{Configuration, Incarnation, Member, ReplicaId};
+use std::fs::{self, DirBuilder, File};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::path::{Path, PathBuf};
+
+const REPLICA: &str = "replica";
+const UNFINISHED: &str = ".initializing";
+const EVIDENCE: &str = "evidence";
+const STORE: &str = "store";
+
+/// What a path holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Holding {
+    /// Nothing, or it does not exist.
+    Empty,
+    /// Something that is no replica.
+    Foreign(String),
+    /// It is no directory.
+    NotADirectory,
+    /// A replica.
+    Replica,
+}
+
+/// Looks at a path without changing it.
+///
+/// # Errors
+///
+/// If it cannot be read.
+pub fn inspect(path: &Path) -> io::Result<Holding> {
+    let entries = match fs::read_dir(path) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Holding::Empty),
+        Err(error) if error.kind() == io::ErrorKind::NotADirectory => {
+            return Ok(Holding::NotADirectory);
+        }
+        Err(error) => return Err(error),
+    };
+    let mut foreign = None;
+    for entry in entries {
+        let name = entry?.file_name().to_string_lossy().into_owned();
+        match name.as_str() {
+            REPLICA => return Ok(Holding::Replica),
+            // The root of a file system may be given as the path.
+            UNFINISHED | "lost+found" => {}
+            _ => foreign = Some(name),
+        }
+    }
+    Ok(foreign.map_or(Holding::Empty, Holding::Foreign))
+}
+
+/// The evidence file of the replica in `path`.
+pub fn evidence_path(path: &Path) -> PathBuf {
+    path.join(REPLICA).join(EVIDENCE)
+}
+
+/// The database of the replica in `path`.
+pub fn store_path(path: &Path) -> PathBuf {
+    path.join(REPLICA).join(STORE)
+}
+
+/// Makes the replica that `path` will hold, voting and of no ensemble yet.
+///
+/// Run as root, its files and the directories made for it belong to the owner of the nearest
+/// directory that was there before.
+///
+/// # Errors
+///
+/// See [`InitializeError`].
+pub fn initialize(path: &Path, rng: &mut Rng) -> Result<(), InitializeError> {
+    let path_buf = || path.to_path_buf();
+    let failed = |cause: io::Error| InitializeError::Io {
+        path: path_buf(),
+        cause: cause.to_string(),
+    };
+    refuse_unless_empty(path)?;
+    let nearest = nearest_existing(path);
+    let owner = fs::metadata(&nearest).map_err(failed)?;
+    make_directories(path, &nearest, &owner).map_err(failed)?;
+    // Two of these at once: the lock on the directory lets one of them go on, the other looks again.
+    let directory = File::open(path).map_err(failed)?;
+    directory.lock().map_err(failed)?;
+    refuse_unless_empty(path)?;
+    let unfinished = path.join(UNFINISHED);
+    let made = make_replica(&unfinished, &owner, rng).and_then(|()| {
+        fs::rename(&unfinished, path.join(REPLICA))?;
+        // DURABILITY: the rename is what makes the replica; it has to outlive a power cut.
+        directory.sync_all()
+    });
+    made.map_err(failed)
+}
+
+fn refuse_unless_empty(path: &Path) -> Result<(), InitializeError> {
+    let path_buf = path.to_path_buf();
+    match inspect(path) {
+        Ok(Holding::Empty) => Ok(()),
+        Ok(Holding::Foreign(found)) => Err(InitializeError::Foreign {
+            path: path_buf,
+            found,
+        }),
+        Ok(Holding::NotADirectory) => Err(InitializeError::NotADirectory { path: path_buf }),
+        Ok(Holding::Replica) => match EvidenceFile::open(&evidence_path(path)) {
+            Err(EvidenceOpenError::InUse) => Err(InitializeError::InUse { path: path_buf }),
+            Ok(_) | Err(EvidenceOpenError::Io(_)) => {
+                Err(InitializeError::AlreadyInitialized { path: path_buf })
+            }
+        },
+        Err(cause) => Err(InitializeError::Io {
+            path: path_buf,
+            cause: cause.to_string(),
+        }),
+    }
+}
+
+/// The path itself, or the closest directory above it that exists.
+fn nearest_existing(path: &Path) -> PathBuf {
+    for ancestor in path.ancestors() {
+        if ancestor.as_os_str().is_empty() {
+            break;
+        }
+        if ancestor.exists() {
+            return ancestor.to_path_buf();
+        }
+    }
+    PathBuf::from(".")
+}
+
+/// Makes `path` and what is missing above it, from the top, each durable in the one above.
+fn make_directories(path: &Path, nearest: &Path, owner: &fs::Metadata) -> io::Result<()> {
+    let missing: Vec<&Path> = path
+        .ancestors()
+        .take_while(|ancestor| *ancestor != nearest && !ancestor.as_os_str().is_empty())
+        .collect();
+    for directory in missing.into_iter().rev() {
+        match fs::create_dir(directory) {
+            Ok(()) => give(directory, owner)?,
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(error),
+        }
+        let above = directory.parent().filter(|p| !p.as_os_str().is_empty());
+        File::open(above.unwrap_or(Path::new(".")))?.sync_all()?;
+    }
+    Ok(())
+}
+
+fn make_replica(directory: &Path, owner: &fs::Metadata, rng: &mut Rng) -> io::Result<()> {
+    match fs::remove_dir_all(directory) {
+        Ok(()) => {}
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(error),
+    }
+    DirBuilder::new().mode(0o750).create(directory)?;
+    let me = Member {
+        // Zero names nobody.
+        id: ReplicaId(rng.next_u64().max(1)),
+        incarnation: Incarnation(0),
+    };
+    let cluster = (u128::from(rng.next_u64()) << 64) | u128::from(rng.next_u64());
+    let failed = |error: super::store::StoreError| io::Error::other(error.to_string());
+    let store = FjallStore::open(&directory.join(STORE)).map_err(failed)?;
+    let configuration = Configuration::majority(cluster, &[me]);
+    let evidence = Disk::create(&store, me, configuration).map_err(failed)?;
+    // The database writes in the background: it has to be gone before its files are synced and moved.
+    drop(store);
+    EvidenceFile::create(&directory.join(EVIDENCE), &evidence)?;
+    settle_tree(directory, owner)
+}
+
+/// Gives everything below and including `path` to `owner`, and syncs it, innermost first.
+fn settle_tree(path: &Path, owner: &fs::Metadata) -> io::Result<()> {
+    if path.is_dir() {
+        for entry in fs::read_dir(path)? {
+            settle_tree(&entry?.path(), owner)?;
+        }
+    }
+    give(path, owner)?;
+    File::open(path)?.sync_all()
+}
+
+/// Gives `path` to the owner of another file, where this process may.
+fn give(path: &Path, owner: &fs::Metadata) -> io::Result<()> {
+    let is_root = nix::unistd::geteuid().is_root();
+    let own = fs::metadata(path)?;
+    if !is_root || (own.uid() == owner.uid() && own.gid() == owner.gid()) {
+        return Ok(());
+    }
+    std::os::unix::fs::chown(path, Some(owner.uid()), Some(owner.gid()))
+}

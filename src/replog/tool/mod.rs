@@ -1,0 +1,2 @@
+//! `aurora-log`, also called `mesos-log`: the operators' tool for a replica.
+
