@@ -1,1 +1,10 @@
 //! The scheduler's decisions, without input or output.
+//!
+//! Nothing here waits, reads a clock or holds a handle to the world: time and randomness are arguments,
+//! so that whole histories can be replayed from a seed.
+
+pub mod flapping;
+pub mod lifecycle;
+pub mod placement;
+pub mod quota;
+pub mod tier;

@@ -1,0 +1,164 @@
+//! The machines, in the order in which they last changed.
+//!
+//! A group of equal tasks that a machine was refused to need not look at it again before it changes. As
+//! the book is ordered by change, a group remembers one number, up to which all machines are refused,
+//! instead of a list of bans: an attempt looks at what changed since, not at the cluster. Placing a task
+//! changes its machine, which so moves to the end: tasks spread over the machines in turn.
+
+use super::veto::{Demand, Host, Limits, NearestFit, VetoKind, evaluate};
+use crate::model::{AgentId, AgentSession, Attribute, MaintenanceMode, Ports, Resources};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// A machine that offers itself, or did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Machine {
+    /// Its agent.
+    pub agent: AgentId,
+    /// The agent's present run.
+    pub session: AgentSession,
+    /// Its name.
+    pub host: Arc<str>,
+    /// All that it gives to tasks.
+    pub total: Resources,
+    /// The ports it gives out.
+    pub ports: Ports,
+    /// Its properties.
+    pub attributes: Vec<Attribute>,
+    /// How far it is out of service.
+    pub mode: MaintenanceMode,
+    /// Whether it is connected.
+    pub connected: bool,
+}
+
+/// All machines.
+#[derive(Clone, Debug, Default)]
+pub struct Book {
+    machines: BTreeMap<AgentId, (u64, Machine)>,
+    by_change: BTreeMap<u64, AgentId>,
+    changes: u64,
+}
+
+/// What a search of the book came to.
+#[derive(Clone, Debug, Default)]
+pub struct Scan {
+    /// Machines that changed up to here are refused, as far as refusals last.
+    pub seen: u64,
+    /// The vetoes met, by kind.
+    pub vetoes: BTreeMap<VetoKind, u64>,
+    /// How many machines were looked at.
+    pub evaluated: u64,
+}
+
+impl Book {
+    /// Enters a machine, or takes its new data.
+    pub fn put(&mut self, machine: Machine) {
+        let agent = machine.agent.clone();
+        if let Some((at, _)) = self.machines.insert(agent.clone(), (0, machine)) {
+            self.by_change.remove(&at);
+        }
+        self.touch(&agent);
+    }
+
+    /// The machine of an agent.
+    pub fn get(&self, agent: &AgentId) -> Option<&Machine> {
+        self.machines.get(agent).map(|(_, machine)| machine)
+    }
+
+    /// All machines by agent.
+    pub fn iter(&self) -> impl Iterator<Item = &Machine> {
+        self.machines.values().map(|(_, machine)| machine)
+    }
+
+    /// Marks a machine as no longer connected: it is not offered, but its data stay.
+    pub fn disconnect(&mut self, agent: &AgentId) {
+        if let Some((at, machine)) = self.machines.get_mut(agent) {
+            machine.connected = false;
+            self.by_change.remove(at);
+            *at = 0;
+        }
+    }
+
+    /// How far each machine of this name is out of service.
+    pub fn set_mode(&mut self, host: &str, mode: MaintenanceMode) {
+        let named = self.machines.values_mut().filter(|(_, m)| &*m.host == host);
+        let agents: Vec<AgentId> = named
+            .map(|(_, machine)| {
+                machine.mode = mode;
+                machine.agent.clone()
+            })
+            .collect();
+        agents.iter().for_each(|agent| self.touch(agent));
+    }
+
+    /// Something about the machine changed, so that whoever was refused may try again.
+    pub fn touch(&mut self, agent: &AgentId) {
+        let Some((at, machine)) = self.machines.get_mut(agent) else {
+            return;
+        };
+        if !machine.connected {
+            return;
+        }
+        self.by_change.remove(at);
+        self.changes += 1;
+        *at = self.changes;
+        self.by_change.insert(self.changes, agent.clone());
+    }
+
+    /// The number of the latest change.
+    pub fn latest(&self) -> u64 {
+        self.changes
+    }
+
+    /// How many machines are connected.
+    pub fn connected(&self) -> usize {
+        self.by_change.len()
+    }
+
+    /// Finds a machine for a task among those that changed after `scan.seen`.
+    ///
+    /// Machines that will soon be out of service are taken only if no other does. `free` says what a
+    /// machine has left.
+    pub fn find(
+        &self,
+        demand: &Demand<'_>,
+        limits: Option<&Limits>,
+        free: impl Fn(&Machine) -> Resources,
+        nearest: &mut NearestFit,
+        scan: &mut Scan,
+    ) -> Option<&Machine> {
+        let mut last_resort = None;
+        for (at, agent) in self.by_change.range(scan.seen + 1..) {
+            let Some((_, machine)) = self.machines.get(agent) else {
+                continue;
+            };
+            scan.evaluated += 1;
+            let host = Host {
+                attributes: &machine.attributes,
+                mode: machine.mode,
+                free: free(machine),
+            };
+            let vetoes = evaluate(demand, &host, limits);
+            if vetoes.is_empty() {
+                if machine.mode == MaintenanceMode::None {
+                    return Some(machine);
+                }
+                last_resort.get_or_insert((*at, machine));
+                continue;
+            }
+            for veto in &vetoes {
+                *scan.vetoes.entry(veto.kind).or_default() += 1;
+            }
+            let lasting = !vetoes.iter().any(|v| v.kind.is_dynamic());
+            // Only an unbroken run of lasting refusals may be skipped the next time.
+            if lasting
+                && last_resort.is_none()
+                && !scan.vetoes.contains_key(&VetoKind::LimitNotSatisfied)
+            {
+                scan.seen = *at;
+            }
+            nearest.offer(vetoes);
+        }
+        last_resort.map(|(_, machine)| machine)
+    }
+}
