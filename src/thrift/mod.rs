@@ -2,12 +2,13 @@
 //!
 //! One description of the interface ([`api`], [`service`]) serves four encodings ([`protocol`]): the
 //! binary and the compact protocol, Thrift's JSON, and the plain JSON of `/apibeta`. [`message`] holds
-//! the envelope of calls and replies.
+//! the envelope of calls and replies, [`convert`] the way to and from the model.
 //!
 //! Bytes are hostile: readers never panic, allocate in proportion to the bytes they were given, and
 //! refuse with the byte and the field at which they stopped.
 
 pub mod api;
+pub mod convert;
 mod describe;
 mod error;
 pub mod message;

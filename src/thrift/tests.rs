@@ -350,3 +350,75 @@ fn enums_have_the_numbers_and_names_of_the_interface() {
     assert_eq!(ResponseCode::ErrorTransient.number(), 6);
     assert_eq!(Request::METHODS.len(), 45);
 }
+
+/// A call written by Apache's library (`tests/thrift_oracle/drive.py --write-fixtures`).
+macro_rules! fixture {
+    ($name:literal) => {
+        [
+            (
+                Protocol::Binary,
+                &include_bytes!(concat!("../../tests/fixtures/thrift/", $name, ".binary"))[..],
+            ),
+            (
+                Protocol::Compact,
+                include_bytes!(concat!("../../tests/fixtures/thrift/", $name, ".compact")),
+            ),
+            (
+                Protocol::Json,
+                include_bytes!(concat!("../../tests/fixtures/thrift/", $name, ".json")),
+            ),
+        ]
+    };
+}
+
+#[test]
+fn calls_of_apaches_library_are_read() {
+    for (protocol, bytes) in fixture!("createJob") {
+        let call = decode_call(protocol, bytes).expect("a call of Apache's library");
+        let Some(Request::CreateJob(args)) = call.request else {
+            panic!("{protocol:?}: {}", call.method);
+        };
+        let job = args.description.expect("a description");
+        assert_eq!(job.cron_schedule.as_deref(), Some("5 * * * *"));
+        assert_eq!((call.seqid, job.instance_count), (7, 2));
+        let config = job.task_config.expect("a configuration");
+        assert_eq!(config.job, job.key);
+        assert_eq!((config.priority, config.max_task_failures), (3, -1));
+        assert!(config.production && !config.is_service);
+        let resources = [
+            Resource::NumCpus(0.01),
+            Resource::RamMb(1),
+            Resource::DiskMb(1),
+            Resource::NamedPort("http".to_owned()),
+        ];
+        assert_eq!(config.resources, resources);
+        assert_eq!(config.metadata[0].value.as_deref(), Some("𝄞\n"));
+        assert_eq!(config.constraints.len(), 2);
+        let policy = PartitionPolicy {
+            reschedule: true,
+            delay_secs: 30,
+        };
+        assert_eq!(config.partition_policy, Some(policy));
+    }
+}
+
+#[test]
+fn our_calls_are_those_of_apaches_library_byte_by_byte() {
+    let key = JobKey {
+        role: Some("www".to_owned()),
+        environment: Some("devel".to_owned()),
+        name: Some("hello".to_owned()),
+    };
+    let kill = Request::KillTasks(Box::new(KillTasks {
+        job: Some(key),
+        instances: vec![3, 300, 70_000],
+        message: None,
+    }));
+    for (protocol, bytes) in fixture!("killTasks") {
+        assert_eq!(encode_call(protocol, -1, &kill), bytes, "{protocol:?}");
+    }
+    let tiers = Request::GetTierConfigs(Box::new(NoArguments));
+    for (protocol, bytes) in fixture!("getTierConfigs") {
+        assert_eq!(encode_call(protocol, i32::MAX, &tiers), bytes);
+    }
+}
