@@ -7,6 +7,7 @@
 mod answer;
 mod op;
 mod query;
+pub mod stored;
 mod tables;
 
 pub use answer::{Answer, Reply, ReplyCode};

@@ -1,0 +1,116 @@
+//! The stored form of changes and snapshots: what the log's entries hold.
+//!
+//! A record is one frame (length, CRC-32C) of a postcard [`Envelope`], whose first number is the version.
+//! Each version has types of its own, frozen for ever, because postcard misreads changed structs
+//! without a word. A record that says a later version is refused by name, not guessed at.
+
+mod v1;
+
+use super::op::Op;
+use crate::base::frame;
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+/// The largest record that is read or written, in bytes.
+pub const MAX_RECORD_BYTES: usize = 64 << 20;
+
+/// What an entry of the log holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Record {
+    /// Changes, made together or not at all.
+    Ops {
+        /// The version of the tables once they are made. Rises by one from record to record.
+        version: u64,
+        /// The changes, in order.
+        ops: Vec<Op>,
+    },
+    /// A part of the tables as they were.
+    Snapshot(Chunk),
+}
+
+/// A part of a snapshot.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Chunk {
+    /// The version of the tables it is of.
+    pub version: u64,
+    /// Tells apart snapshots of one version: one was not finished.
+    pub attempt: u64,
+    /// Its place, from zero.
+    pub index: u32,
+    /// Whether it is the last.
+    pub last: bool,
+    /// What makes this part of the tables.
+    pub ops: Vec<Op>,
+}
+
+/// Why bytes are not a record.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum StoredError {
+    /// The frame is damaged.
+    #[error(transparent)]
+    Frame(#[from] frame::FrameError),
+    /// The frame is cut short or something follows it.
+    #[error("record of {have} bytes is not one whole frame")]
+    Length {
+        /// How many bytes there are.
+        have: usize,
+    },
+    /// The bytes do not follow the format.
+    #[error("malformed record: {0}")]
+    Malformed(postcard::Error),
+    /// A value that cannot be.
+    #[error("record holds an impossible {what}: '{value}'")]
+    Value {
+        /// What it should be.
+        what: &'static str,
+        /// What it is.
+        value: String,
+    },
+    /// Written by a later program.
+    #[error("record has version {0}; this program knows up to 1")]
+    Version(u8),
+}
+
+/// All versions. Never reorder, never change what is inside one.
+#[derive(Serialize, Deserialize)]
+enum Envelope {
+    V1(v1::RecordV1),
+}
+
+/// The bytes of a record.
+pub fn encode(record: &Record) -> Vec<u8> {
+    let envelope = Envelope::V1(v1::encode(record));
+    let payload = postcard::to_stdvec(&envelope).expect("our types have known lengths");
+    let mut bytes = Vec::with_capacity(frame::HEADER_BYTES + payload.len());
+    frame::encode(&payload, &mut bytes);
+    bytes
+}
+
+/// The record that these bytes are.
+///
+/// # Errors
+///
+/// Anything that is not exactly one whole record of a known version.
+pub fn decode(bytes: &[u8]) -> Result<Record, StoredError> {
+    let length = StoredError::Length { have: bytes.len() };
+    let Some((payload, end)) = frame::decode(bytes, 0, MAX_RECORD_BYTES)? else {
+        return Err(length);
+    };
+    if end != bytes.len() {
+        return Err(length);
+    }
+    match payload.first() {
+        Some(0) => {}
+        Some(index) => return Err(StoredError::Version(index.saturating_add(1))),
+        None => return Err(length),
+    }
+    let (envelope, rest) = postcard::take_from_bytes(payload).map_err(StoredError::Malformed)?;
+    if !rest.is_empty() {
+        return Err(StoredError::Malformed(
+            postcard::Error::DeserializeBadEncoding,
+        ));
+    }
+    match envelope {
+        Envelope::V1(record) => v1::decode(record),
+    }
+}

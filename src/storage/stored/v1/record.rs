@@ -1,0 +1,456 @@
+//! Frozen copies of records and ops.
+
+use super::config::{JobKeyV1, ResourcesV1};
+use super::pool::{PoolV1, Reader, Writer, impossible};
+use crate::base::clock::Timestamp;
+use crate::model::{
+    AgentId, Attribute, CronCollisionPolicy, HostAttributes, JobConfiguration, MaintenanceMode,
+    ScheduleStatus, ScheduledTask, TaskEvent, TaskId,
+};
+use crate::storage::answer::{Answer, Reply, ReplyCode};
+use crate::storage::op::Op;
+use crate::storage::stored::{Chunk, Record, StoredError};
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+
+#[derive(Debug, Serialize, Deserialize)]
+pub(in crate::storage::stored) struct RecordV1 {
+    kind: KindV1,
+    pool: PoolV1,
+    ops: Vec<OpV1>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+enum KindV1 {
+    Ops {
+        version: u64,
+    },
+    Snapshot {
+        version: u64,
+        attempt: u64,
+        index: u32,
+        last: bool,
+    },
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct EventV1 {
+    at_ms: i64,
+    status: u8,
+    message: u32,
+    scheduler: u32,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct TaskV1 {
+    id: String,
+    config: u32,
+    instance: u32,
+    status: u8,
+    failure_count: i32,
+    times_partitioned: i32,
+    ancestor: Option<String>,
+    agent: u32,
+    host: u32,
+    ports: Vec<(String, u16)>,
+    events: Vec<EventV1>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct HostV1 {
+    host: String,
+    agent: String,
+    attributes: Vec<(String, Vec<String>)>,
+    mode: u8,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct CronJobV1 {
+    key: JobKeyV1,
+    owner: Option<String>,
+    schedule: Option<String>,
+    collision_policy: u8,
+    config: u32,
+    instances: u32,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+enum OpV1 {
+    AddTasks {
+        config: u32,
+        tasks: Vec<(u32, String)>,
+        event: EventV1,
+    },
+    Assign {
+        task: String,
+        agent: u32,
+        host: u32,
+        ports: Vec<(String, u16)>,
+        event: EventV1,
+    },
+    ForgetAnswers {
+        before_ms: i64,
+    },
+    RemoveCronJob {
+        job: JobKeyV1,
+    },
+    RemoveTask {
+        task: String,
+    },
+    ReplaceTask {
+        ancestor: String,
+        task: String,
+        event: EventV1,
+    },
+    RestoreTask(TaskV1),
+    SetAnswer {
+        request: String,
+        at_ms: i64,
+        code: u8,
+        messages: Vec<String>,
+    },
+    SetCronJob(CronJobV1),
+    SetFrameworkId(String),
+    SetHost(HostV1),
+    SetQuota {
+        role: String,
+        quota: ResourcesV1,
+    },
+    SetStatus {
+        task: String,
+        event: EventV1,
+        failed: bool,
+    },
+}
+
+pub(in crate::storage::stored) fn encode(record: &Record) -> RecordV1 {
+    let (kind, ops) = match record {
+        Record::Ops { version, ops } => (KindV1::Ops { version: *version }, ops),
+        Record::Snapshot(chunk) => (
+            KindV1::Snapshot {
+                version: chunk.version,
+                attempt: chunk.attempt,
+                index: chunk.index,
+                last: chunk.last,
+            },
+            &chunk.ops,
+        ),
+    };
+    let mut writer = Writer::default();
+    let ops = ops.iter().map(|op| writer.op(op)).collect();
+    RecordV1 {
+        kind,
+        pool: writer.pool,
+        ops,
+    }
+}
+
+pub(in crate::storage::stored) fn decode(record: RecordV1) -> Result<Record, StoredError> {
+    let reader = Reader::new(record.pool)?;
+    let ops: Result<Vec<Op>, _> = record.ops.into_iter().map(|op| reader.op(op)).collect();
+    let ops = ops?;
+    Ok(match record.kind {
+        KindV1::Ops { version } => Record::Ops { version, ops },
+        KindV1::Snapshot {
+            version,
+            attempt,
+            index,
+            last,
+        } => Record::Snapshot(Chunk {
+            version,
+            attempt,
+            index,
+            last,
+            ops,
+        }),
+    })
+}
+
+impl Writer {
+    fn event(&mut self, event: &TaskEvent) -> EventV1 {
+        EventV1 {
+            at_ms: event.at.0,
+            status: event.status as u8,
+            message: self.optional(event.message.as_deref()),
+            scheduler: self.optional(event.scheduler.as_deref()),
+        }
+    }
+
+    fn task(&mut self, task: &ScheduledTask) -> TaskV1 {
+        TaskV1 {
+            id: task.id.to_string(),
+            config: self.config(&task.config),
+            instance: task.instance,
+            status: task.status as u8,
+            failure_count: task.failure_count,
+            times_partitioned: task.times_partitioned,
+            ancestor: task.ancestor.as_ref().map(ToString::to_string),
+            agent: self.optional(task.agent.as_ref().map(AgentId::as_str)),
+            host: self.optional(task.host.as_deref()),
+            ports: task.ports.iter().map(|(n, p)| (n.clone(), *p)).collect(),
+            events: task.events.iter().map(|e| self.event(e)).collect(),
+        }
+    }
+
+    fn op(&mut self, op: &Op) -> OpV1 {
+        match op {
+            Op::AddTasks {
+                config,
+                tasks,
+                event,
+            } => OpV1::AddTasks {
+                config: self.config(config),
+                tasks: tasks.iter().map(|(i, id)| (*i, id.to_string())).collect(),
+                event: self.event(event),
+            },
+            Op::Assign {
+                task,
+                agent,
+                host,
+                ports,
+                event,
+            } => OpV1::Assign {
+                task: task.to_string(),
+                agent: self.text(agent.as_str()),
+                host: self.text(host),
+                ports: ports.iter().map(|(n, p)| (n.clone(), *p)).collect(),
+                event: self.event(event),
+            },
+            Op::ForgetAnswers { before } => OpV1::ForgetAnswers {
+                before_ms: before.0,
+            },
+            Op::RemoveCronJob { job } => OpV1::RemoveCronJob {
+                job: JobKeyV1::of(job),
+            },
+            Op::RemoveTask { task } => OpV1::RemoveTask {
+                task: task.to_string(),
+            },
+            Op::ReplaceTask {
+                ancestor,
+                task,
+                event,
+            } => OpV1::ReplaceTask {
+                ancestor: ancestor.to_string(),
+                task: task.to_string(),
+                event: self.event(event),
+            },
+            Op::RestoreTask(task) => OpV1::RestoreTask(self.task(task)),
+            Op::SetAnswer { request, answer } => OpV1::SetAnswer {
+                request: request.clone(),
+                at_ms: answer.at.0,
+                code: code_number(answer.reply.code),
+                messages: answer.reply.messages.clone(),
+            },
+            Op::SetCronJob(job) => OpV1::SetCronJob(self.cron_job(job)),
+            Op::SetFrameworkId(id) => OpV1::SetFrameworkId(id.clone()),
+            Op::SetHost(host) => OpV1::SetHost(host_v1(host)),
+            Op::SetQuota { role, quota } => OpV1::SetQuota {
+                role: role.clone(),
+                quota: ResourcesV1::of(quota),
+            },
+            Op::SetStatus {
+                task,
+                event,
+                failed,
+            } => OpV1::SetStatus {
+                task: task.to_string(),
+                event: self.event(event),
+                failed: *failed,
+            },
+        }
+    }
+
+    fn cron_job(&mut self, job: &JobConfiguration) -> CronJobV1 {
+        CronJobV1 {
+            key: JobKeyV1::of(&job.key),
+            owner: job.owner.clone(),
+            schedule: job.cron_schedule.clone(),
+            collision_policy: match job.cron_collision_policy {
+                CronCollisionPolicy::KillExisting => 0,
+                CronCollisionPolicy::CancelNew => 1,
+                CronCollisionPolicy::RunOverlap => 2,
+            },
+            config: self.config(&job.task),
+            instances: job.instance_count,
+        }
+    }
+}
+
+impl Reader {
+    fn event(&self, event: EventV1) -> Result<TaskEvent, StoredError> {
+        Ok(TaskEvent {
+            at: Timestamp(event.at_ms),
+            status: status(event.status)?,
+            message: self.optional(event.message)?.map(|m| m.to_string()),
+            scheduler: self.optional(event.scheduler)?,
+        })
+    }
+
+    fn task(&self, task: TaskV1) -> Result<ScheduledTask, StoredError> {
+        let events: Result<_, _> = task.events.into_iter().map(|e| self.event(e)).collect();
+        Ok(ScheduledTask {
+            id: TaskId::new(&task.id),
+            config: self.config(task.config)?,
+            instance: task.instance,
+            status: status(task.status)?,
+            failure_count: task.failure_count,
+            times_partitioned: task.times_partitioned,
+            ancestor: task.ancestor.as_deref().map(TaskId::new),
+            agent: self.optional(task.agent)?.as_deref().map(AgentId::new),
+            host: self.optional(task.host)?,
+            ports: task.ports.into_iter().collect(),
+            events: events?,
+        })
+    }
+
+    fn op(&self, op: OpV1) -> Result<Op, StoredError> {
+        Ok(match op {
+            OpV1::AddTasks {
+                config,
+                tasks,
+                event,
+            } => Op::AddTasks {
+                config: self.config(config)?,
+                tasks: tasks.iter().map(|(i, id)| (*i, TaskId::new(id))).collect(),
+                event: self.event(event)?,
+            },
+            OpV1::Assign {
+                task,
+                agent,
+                host,
+                ports,
+                event,
+            } => Op::Assign {
+                task: TaskId::new(&task),
+                agent: AgentId::new(&self.text(agent)?),
+                host: self.text(host)?,
+                ports: ports.into_iter().collect(),
+                event: self.event(event)?,
+            },
+            OpV1::ForgetAnswers { before_ms } => Op::ForgetAnswers {
+                before: Timestamp(before_ms),
+            },
+            OpV1::RemoveCronJob { job } => Op::RemoveCronJob {
+                job: job.into_model()?,
+            },
+            OpV1::RemoveTask { task } => Op::RemoveTask {
+                task: TaskId::new(&task),
+            },
+            OpV1::ReplaceTask {
+                ancestor,
+                task,
+                event,
+            } => Op::ReplaceTask {
+                ancestor: TaskId::new(&ancestor),
+                task: TaskId::new(&task),
+                event: self.event(event)?,
+            },
+            OpV1::RestoreTask(task) => Op::RestoreTask(Arc::new(self.task(task)?)),
+            OpV1::SetAnswer {
+                request,
+                at_ms,
+                code,
+                messages,
+            } => Op::SetAnswer {
+                request,
+                answer: Answer {
+                    at: Timestamp(at_ms),
+                    reply: Reply {
+                        code: reply_code(code)?,
+                        messages,
+                    },
+                },
+            },
+            OpV1::SetCronJob(job) => Op::SetCronJob(Arc::new(self.cron_job(job)?)),
+            OpV1::SetFrameworkId(id) => Op::SetFrameworkId(id),
+            OpV1::SetHost(host) => Op::SetHost(Arc::new(host_model(host)?)),
+            OpV1::SetQuota { role, quota } => Op::SetQuota {
+                role,
+                quota: quota.into_model(),
+            },
+            OpV1::SetStatus {
+                task,
+                event,
+                failed,
+            } => Op::SetStatus {
+                task: TaskId::new(&task),
+                event: self.event(event)?,
+                failed,
+            },
+        })
+    }
+
+    fn cron_job(&self, job: CronJobV1) -> Result<JobConfiguration, StoredError> {
+        Ok(JobConfiguration {
+            key: job.key.into_model()?,
+            owner: job.owner,
+            cron_schedule: job.schedule,
+            cron_collision_policy: match job.collision_policy {
+                0 => CronCollisionPolicy::KillExisting,
+                1 => CronCollisionPolicy::CancelNew,
+                2 => CronCollisionPolicy::RunOverlap,
+                other => return Err(impossible("collision policy", other)),
+            },
+            task: self.config(job.config)?,
+            instance_count: job.instances,
+        })
+    }
+}
+
+fn status(number: u8) -> Result<ScheduleStatus, StoredError> {
+    let status = ScheduleStatus::from_number(i32::from(number));
+    status.ok_or_else(|| impossible("task state", number))
+}
+
+fn code_number(code: ReplyCode) -> u8 {
+    match code {
+        ReplyCode::Ok => 0,
+        ReplyCode::InvalidRequest => 1,
+        ReplyCode::JobUpdatingError => 2,
+        ReplyCode::Error => 3,
+    }
+}
+
+fn reply_code(number: u8) -> Result<ReplyCode, StoredError> {
+    Ok(match number {
+        0 => ReplyCode::Ok,
+        1 => ReplyCode::InvalidRequest,
+        2 => ReplyCode::JobUpdatingError,
+        3 => ReplyCode::Error,
+        other => return Err(impossible("reply code", other)),
+    })
+}
+
+fn host_v1(host: &HostAttributes) -> HostV1 {
+    let attribute = |a: &Attribute| (a.name.clone(), a.values.iter().cloned().collect());
+    HostV1 {
+        host: host.host.clone(),
+        agent: host.agent.to_string(),
+        attributes: host.attributes.iter().map(attribute).collect(),
+        mode: match host.mode {
+            MaintenanceMode::None => 0,
+            MaintenanceMode::Scheduled => 1,
+            MaintenanceMode::Draining => 2,
+            MaintenanceMode::Drained => 3,
+        },
+    }
+}
+
+fn host_model(host: HostV1) -> Result<HostAttributes, StoredError> {
+    let attribute = |(name, values): (String, Vec<String>)| Attribute {
+        name,
+        values: values.into_iter().collect(),
+    };
+    Ok(HostAttributes {
+        host: host.host,
+        agent: AgentId::new(&host.agent),
+        attributes: host.attributes.into_iter().map(attribute).collect(),
+        mode: match host.mode {
+            0 => MaintenanceMode::None,
+            1 => MaintenanceMode::Scheduled,
+            2 => MaintenanceMode::Draining,
+            3 => MaintenanceMode::Drained,
+            other => return Err(impossible("maintenance mode", other)),
+        },
+    })
+}
