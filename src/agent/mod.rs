@@ -2,8 +2,12 @@
 //!
 //! [`host`] starts, adopts and ends executors and keeps what must survive a restart in the work directory.
 //! [`os`] is the only place below the agent that holds unsafe code. [`proto`] is what agents and
-//! schedulers say to each other.
+//! schedulers say to each other, [`session`] the agent's side of that.
 
 pub mod host;
 mod os;
 pub mod proto;
+mod runner;
+pub mod session;
+
+pub use runner::TaskRunner;

@@ -11,6 +11,7 @@ use crate::rt;
 use futures_lite::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use smol::net::TcpStream;
 use std::io;
+use std::net::Shutdown;
 use std::time::Duration;
 use thiserror::Error;
 
@@ -237,13 +238,38 @@ impl<W: AsyncWrite + Unpin> FrameWriter<W> {
     }
 }
 
-/// Both halves of an established connection.
+/// An established connection.
 #[derive(Debug)]
-pub struct Connection<S = TcpStream> {
+pub struct Connection {
     /// What comes.
-    pub reader: FrameReader<S>,
+    pub reader: FrameReader,
     /// What goes.
-    pub writer: FrameWriter<S>,
+    pub writer: FrameWriter,
+    /// Ends both from elsewhere.
+    pub hangup: Hangup,
+}
+
+impl Connection {
+    fn new(stream: TcpStream, cipher: Cipher, reads: u64, writes: u64, limit: usize) -> Self {
+        Self {
+            reader: FrameReader::new(stream.clone(), cipher.clone(), reads, limit),
+            writer: FrameWriter::new(stream.clone(), cipher, writes),
+            hangup: Hangup(stream),
+        }
+    }
+}
+
+/// Ends a connection whose halves are elsewhere. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Hangup(TcpStream);
+
+impl Hangup {
+    /// Ends both directions now; whoever waits in one of the halves is woken.
+    pub fn hang_up(&self) {
+        if let Err(error) = self.0.shutdown(Shutdown::Both) {
+            log::debug!("hang up: {error}");
+        }
+    }
 }
 
 /// Opens a connection on a fresh stream: preamble, handshake, frames up to `limit` bytes.
@@ -260,10 +286,8 @@ pub async fn dial(
 ) -> Result<Connection, ConnectionError> {
     stream.set_nodelay(true)?;
     let cipher = in_time(patience, noise::dial(&mut stream, protocol, key)).await?;
-    Ok(Connection {
-        reader: FrameReader::new(stream.clone(), cipher.clone(), noise::ACCEPTOR_FIRST, limit),
-        writer: FrameWriter::new(stream, cipher, noise::DIALER_FIRST),
-    })
+    let (reads, writes) = (noise::ACCEPTOR_FIRST, noise::DIALER_FIRST);
+    Ok(Connection::new(stream, cipher, reads, writes, limit))
 }
 
 /// Answers a dialer whose preamble named `protocol`.
@@ -280,10 +304,8 @@ pub async fn accept(
 ) -> Result<Connection, ConnectionError> {
     stream.set_nodelay(true)?;
     let cipher = in_time(patience, noise::accept(&mut stream, protocol, key)).await?;
-    Ok(Connection {
-        reader: FrameReader::new(stream.clone(), cipher.clone(), noise::DIALER_FIRST, limit),
-        writer: FrameWriter::new(stream, cipher, noise::ACCEPTOR_FIRST),
-    })
+    let (reads, writes) = (noise::DIALER_FIRST, noise::ACCEPTOR_FIRST);
+    Ok(Connection::new(stream, cipher, reads, writes, limit))
 }
 
 async fn in_time(
