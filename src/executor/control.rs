@@ -1,0 +1,79 @@
+//! How the agent speaks to an executor: a socket in the task's directory.
+//!
+//! The agent sends framed commands of frozen types. The executor answers with single bytes that mean no more
+//! than "look at the checkpoint", one for each change and one for each [`Command::Ping`]. The end of the
+//! stream is the earliest sign that the executor is gone.
+
+use crate::base::frame;
+use serde::{Deserialize, Serialize};
+
+/// The most bytes a command may have.
+pub(super) const COMMAND_BYTES_MAX: usize = 4 << 10;
+
+/// What the executor sends when the checkpoint has grown.
+pub const NUDGE: u8 = b'n';
+
+#[derive(Serialize, Deserialize)]
+enum Envelope {
+    V1(Command),
+}
+
+/// What an agent asks for. Version 1, frozen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Command {
+    /// End the task.
+    Kill,
+    /// Answer with a byte.
+    Ping,
+}
+
+impl Command {
+    /// The command's frame.
+    pub fn encode(self) -> Vec<u8> {
+        let payload =
+            postcard::to_stdvec(&Envelope::V1(self)).expect("plain values serialize into memory");
+        let mut bytes = Vec::new();
+        frame::encode(&payload, &mut bytes);
+        bytes
+    }
+
+    /// Reads the command at `offset` and gives the offset behind it; none while it is not complete.
+    pub(super) fn decode(bytes: &[u8], offset: usize) -> Result<Option<(Self, usize)>, Damaged> {
+        let frame = frame::decode(bytes, offset, COMMAND_BYTES_MAX).map_err(|_| Damaged)?;
+        let Some((payload, end)) = frame else {
+            return Ok(None);
+        };
+        match postcard::take_from_bytes(payload) {
+            Ok((Envelope::V1(command), [])) => Ok(Some((command, end))),
+            Ok(_) | Err(_) => Err(Damaged),
+        }
+    }
+}
+
+/// The peer does not speak this protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Damaged;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commands_come_back_one_by_one() {
+        let mut bytes = Command::Ping.encode();
+        bytes.extend(Command::Kill.encode());
+        let (first, next) = Command::decode(&bytes, 0).unwrap().unwrap();
+        let (second, end) = Command::decode(&bytes, next).unwrap().unwrap();
+        assert_eq!((first, second), (Command::Ping, Command::Kill));
+        assert_eq!(Command::decode(&bytes, end), Ok(None));
+        assert_eq!(Command::decode(&[0xff; 20], 0), Err(Damaged));
+    }
+
+    #[test]
+    fn the_bytes_of_version_one_do_not_change() {
+        let kill = [2, 0, 0, 0, 0xad, 0xfd, 0xf1, 0xf1, 0, 0];
+        assert_eq!(Command::Kill.encode()[..4], kill[..4]);
+        assert_eq!(Command::Kill.encode()[8..], kill[8..]);
+        assert_eq!(Command::Ping.encode()[8..], [0, 1]);
+    }
+}

@@ -1,0 +1,199 @@
+//! Takes a task: lock, detach, header, then the loop.
+
+use super::checkpoint::{self, Header, Record, Tail, TaskRecord, TaskStateRecord, Writer};
+use super::definition::Definition;
+use super::journal;
+use super::listener::Listener;
+use super::order::Order;
+use super::os::{Detached, detach, proc};
+use super::paths;
+use super::runner::{Runner, Start};
+use crate::base::clock;
+use crate::supervise::Supervisor;
+use nix::fcntl::{Flock, FlockArg};
+use nix::sys::prctl::set_child_subreaper;
+use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::sys::stat::{Mode, umask};
+use std::fs::{self, File, OpenOptions};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use thiserror::Error;
+
+/// Used when the environment has no `PATH`.
+const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+#[derive(Debug, Error)]
+enum TakeError {
+    #[error("usage: aurora-executor --task-dir=DIR")]
+    Usage,
+    #[error("cannot use {path}: {source}")]
+    File {
+        path: &'static str,
+        source: std::io::Error,
+    },
+    #[error("another executor has the task")]
+    Locked,
+    #[error("the task was started before")]
+    StartedBefore,
+    #[error(transparent)]
+    Order(#[from] super::order::OrderError),
+    #[error("cannot prepare: {0}")]
+    System(#[from] nix::Error),
+}
+
+fn file_error(path: &'static str) -> impl FnOnce(std::io::Error) -> TakeError {
+    move |source| TakeError::File { path, source }
+}
+
+/// Runs the executor. Ends with status 0 when the detached executor has taken the task.
+pub fn main() -> ExitCode {
+    match take() {
+        Ok(code) => code,
+        Err(error) => {
+            journal::note(format_args!("{error}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn take() -> Result<ExitCode, TakeError> {
+    let mut arguments = std::env::args_os().skip(1);
+    let argument = arguments.next().and_then(|it| it.into_string().ok());
+    let directory = argument
+        .as_deref()
+        .and_then(|it| it.strip_prefix("--task-dir="));
+    let (Some(directory), None) = (directory, arguments.next()) else {
+        return Err(TakeError::Usage);
+    };
+    // Relative names from here on: sockets have short ones.
+    std::env::set_current_dir(directory).map_err(file_error("the task's directory"))?;
+    umask(Mode::from_bits_truncate(0o077));
+    close_inherited();
+    let lock = private()
+        .open(paths::LOCK)
+        .map_err(file_error(paths::LOCK))?;
+    let _lock =
+        Flock::lock(lock, FlockArg::LockExclusiveNonblock).map_err(|_| TakeError::Locked)?;
+    let order = Order::decode(&fs::read(paths::ORDER).map_err(file_error(paths::ORDER))?)?;
+    let checkpoint = private()
+        .open(paths::CHECKPOINT)
+        .map_err(file_error(paths::CHECKPOINT))?;
+    let old = Tail::default()
+        .poll(&checkpoint)
+        .map_err(file_error(paths::CHECKPOINT))?;
+    if !old.is_empty() {
+        return Err(TakeError::StartedBefore);
+    }
+    match detach().map_err(file_error("a process of its own"))? {
+        Detached::Starter(code) => Ok(code),
+        Detached::Executor(ready) => {
+            let runner = prepare(order, checkpoint)?;
+            // The starter may be gone; the task goes on.
+            drop(ready.tell());
+            if let Some(start) = runner {
+                Runner::new(start).run();
+            }
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+fn private() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false);
+    options.mode(0o600);
+    options
+}
+
+/// Whatever the starter had open is not ours to keep open.
+fn close_inherited() {
+    let Ok(entries) = fs::read_dir("/proc/self/fd") else {
+        return;
+    };
+    let number =
+        |entry: std::io::Result<fs::DirEntry>| entry.ok()?.file_name().to_str()?.parse().ok();
+    let open: Vec<i32> = entries.filter_map(number).collect();
+    for fd in open.into_iter().filter(|fd| *fd > 2) {
+        // The one that listed the directory is closed already.
+        nix::unistd::close(fd).unwrap_or_default();
+    }
+}
+
+fn shell() -> PathBuf {
+    let bash = Path::new("/bin/bash");
+    if bash.exists() {
+        bash.to_owned()
+    } else {
+        PathBuf::from("/bin/sh")
+    }
+}
+
+/// Writes the header. None if the task ended at once because it cannot be run as it is.
+fn prepare(order: Order, checkpoint: File) -> Result<Option<Start>, TakeError> {
+    set_child_subreaper(true)?;
+    let mut mask = SigSet::empty();
+    for signal in [
+        Signal::SIGCHLD,
+        Signal::SIGHUP,
+        Signal::SIGINT,
+        Signal::SIGTERM,
+    ] {
+        mask.add(signal);
+    }
+    mask.thread_block()?;
+    let signals = SignalFd::with_flags(&mask, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
+    let listener = Listener::bind(Path::new(paths::CONTROL)).map_err(file_error(paths::CONTROL))?;
+    let directory = std::env::current_dir().map_err(file_error("the task's directory"))?;
+    let mut writer = Writer::create(checkpoint).map_err(file_error(paths::CHECKPOINT))?;
+    writer.push(&Record::Header(header(&order)), true);
+    let supervisor = Definition::parse(&order)
+        .map_err(|error| error.to_string())
+        .and_then(|it| {
+            let supervisor = Supervisor::new(it.task.clone(), clock::now());
+            Ok((it, supervisor.map_err(|error| error.to_string())?))
+        });
+    match supervisor {
+        Ok((definition, supervisor)) => {
+            writer.flush().map_err(file_error(paths::CHECKPOINT))?;
+            Ok(Some(Start {
+                order,
+                definition,
+                sandbox: directory.join(paths::SANDBOX),
+                shell: shell(),
+                path: std::env::var("PATH").unwrap_or_else(|_| DEFAULT_PATH.to_owned()),
+                writer,
+                listener,
+                signals,
+                supervisor,
+            }))
+        }
+        Err(why) => {
+            journal::note(format_args!("cannot run the task: {why}"));
+            writer.push(&Record::Task(failed(&why)), true);
+            writer.flush().map_err(file_error(paths::CHECKPOINT))?;
+            Ok(None)
+        }
+    }
+}
+
+fn header(order: &Order) -> Header {
+    let pid = nix::unistd::getpid().as_raw();
+    Header {
+        task: order.task.clone(),
+        pid,
+        start_ticks: proc::stat(pid).map_or(0, |stat| stat.start_ticks),
+        boot_id: proc::boot_id(),
+        at_ms: clock::wall().as_ms(),
+    }
+}
+
+fn failed(why: &str) -> TaskRecord {
+    TaskRecord {
+        sequence: 1,
+        state: TaskStateRecord::Failed,
+        message: Some(checkpoint::cut_message(why)),
+        at_ms: clock::wall().as_ms(),
+    }
+}

@@ -1,0 +1,140 @@
+//! Starts the shell of one process: own session, own user, own log files.
+
+use crate::executor::order::Identity;
+use nix::fcntl::{OFlag, open};
+use nix::sys::prctl::set_pdeathsig;
+use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
+use nix::sys::stat::{Mode, umask};
+use nix::unistd::{Gid, Pid, Uid, dup2_stderr, dup2_stdout, getppid, setgroups, setresgid};
+use nix::unistd::{mkdir, setresuid, setsid};
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// Where a process writes.
+pub(in crate::executor) enum Output {
+    /// To `stdout` and `stderr` in the last of these directories, each of which is made if missing.
+    Logs(Vec<PathBuf>),
+    /// To a pipe that the caller reads.
+    Pipe,
+}
+
+/// A shell to start.
+pub(in crate::executor) struct Spawn<'a> {
+    pub(in crate::executor) shell: &'a Path,
+    pub(in crate::executor) cmdline: &'a str,
+    pub(in crate::executor) directory: &'a Path,
+    pub(in crate::executor) environment: Vec<(String, String)>,
+    pub(in crate::executor) identity: &'a Identity,
+    pub(in crate::executor) output: Output,
+}
+
+/// A shell that was started.
+pub(in crate::executor) struct Spawned {
+    pub(in crate::executor) pid: i32,
+    /// The reading ends of both streams, for [`Output::Pipe`].
+    pub(in crate::executor) pipe: Option<OwnedFd>,
+}
+
+/// What the child does before it becomes the shell.
+struct Preparation {
+    parent: Pid,
+    user: Option<(Vec<Gid>, Gid, Uid)>,
+    logs: Option<Vec<PathBuf>>,
+}
+
+impl Spawn<'_> {
+    /// Starts the shell.
+    ///
+    /// The directories and files of the logs are made by the child after it has become the user: nothing that
+    /// the user may have put in their place is followed with more rights than the user has.
+    pub(in crate::executor) fn start(self) -> io::Result<Spawned> {
+        let (logs, pipe) = match self.output {
+            Output::Logs(directories) => (Some(directories), None),
+            Output::Pipe => (None, Some(io::pipe()?)),
+        };
+        let preparation = Preparation {
+            parent: nix::unistd::getpid(),
+            user: self.identity.is_switched.then(|| switch(self.identity)),
+            logs,
+        };
+        let mut command = Command::new(self.shell);
+        command
+            .arg("-c")
+            .arg(self.cmdline)
+            .current_dir(self.directory)
+            .env_clear()
+            .envs(self.environment)
+            .stdin(Stdio::null());
+        let reader = match pipe {
+            Some((reader, writer)) => {
+                command.stdout(writer.try_clone()?).stderr(writer);
+                Some(OwnedFd::from(reader))
+            }
+            None => {
+                command.stdout(Stdio::null()).stderr(Stdio::null());
+                None
+            }
+        };
+        // SAFETY: the program has one thread, so that the child finds every lock free and may allocate.
+        unsafe { command.pre_exec(move || preparation.run()) };
+        let child = command.spawn()?;
+        Ok(Spawned {
+            pid: i32::try_from(child.id()).map_err(io::Error::other)?,
+            pipe: reader,
+        })
+    }
+}
+
+fn switch(identity: &Identity) -> (Vec<Gid>, Gid, Uid) {
+    let groups = identity.groups.iter().copied().map(Gid::from_raw).collect();
+    (
+        groups,
+        Gid::from_raw(identity.gid),
+        Uid::from_raw(identity.uid),
+    )
+}
+
+impl Preparation {
+    fn run(&self) -> io::Result<()> {
+        setsid()?;
+        if let Some((groups, gid, uid)) = &self.user {
+            setgroups(groups)?;
+            setresgid(*gid, *gid, *gid)?;
+            setresuid(*uid, *uid, *uid)?;
+        }
+        // After the change of user, which clears it. The shell does not outlive its executor unseen.
+        set_pdeathsig(Signal::SIGKILL)?;
+        if getppid() != self.parent {
+            return Err(io::Error::from(io::ErrorKind::BrokenPipe));
+        }
+        umask(Mode::from_bits_truncate(0o022));
+        sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None)?;
+        let Some(directories) = &self.logs else {
+            return Ok(());
+        };
+        for directory in directories {
+            match mkdir(directory, Mode::from_bits_truncate(0o755)) {
+                Ok(()) | Err(nix::errno::Errno::EEXIST) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        let Some(last) = directories.last() else {
+            return Ok(());
+        };
+        dup2_stdout(open_log(&last.join("stdout"))?)?;
+        dup2_stderr(open_log(&last.join("stderr"))?)?;
+        Ok(())
+    }
+}
+
+fn open_log(path: &Path) -> io::Result<OwnedFd> {
+    let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_APPEND | OFlag::O_CLOEXEC;
+    Ok(open(
+        path,
+        flags | OFlag::O_NOFOLLOW,
+        Mode::from_bits_truncate(0o644),
+    )?)
+}

@@ -1,0 +1,14 @@
+//! The names in a task's directory.
+
+/// What to run; written by the agent before the executor starts.
+pub const ORDER: &str = "order";
+/// What happened; written by the executor.
+pub const CHECKPOINT: &str = "checkpoint";
+/// Locked by the executor as long as it lives.
+pub const LOCK: &str = "lock";
+/// Where the executor listens.
+pub const CONTROL: &str = "control";
+/// What the executor itself has to say.
+pub const JOURNAL: &str = "executor.log";
+/// Where the task's processes live.
+pub const SANDBOX: &str = "sandbox";

@@ -1,0 +1,409 @@
+//! The loop of the executor: tells the supervisor what happened and does what it decides.
+
+use super::checkpoint::{self, ProcessEvent, ProcessRecord, Record, TaskRecord, Writer};
+use super::control::Command;
+use super::definition::{Definition, HealthProbe};
+use super::http::Call;
+use super::journal;
+use super::listener::Listener;
+use super::order::Order;
+use super::os::{Children, Output, Spawn, peek, proc, reap, signal_child, signal_group};
+use super::probe::Probe;
+use super::states;
+use crate::base::clock::{self, Instant};
+use crate::model::TaskState;
+use crate::supervise::{Effect, Endpoint, Exit, KillReason, ProcessSignal, Run, Supervisor};
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::Signal;
+use nix::sys::signalfd::SignalFd;
+use std::collections::{BTreeMap, BTreeSet};
+use std::os::fd::AsFd;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// How long a shutdown endpoint may take to answer.
+const ENDPOINT_TIMEOUT: Duration = Duration::from_secs(1);
+/// Between two tries to write the checkpoint.
+const WRITE_AGAIN: Duration = Duration::from_secs(1);
+/// In the sandbox: as long as it is there, health checks count as good.
+const SNOOZE_FILE: &str = ".healthchecksnooze";
+/// In the sandbox: read by each shell before its command.
+const PROFILE_FILE: &str = ".thermos_profile";
+
+/// What is there before the task begins.
+pub(super) struct Start {
+    pub(super) order: Order,
+    pub(super) definition: Definition,
+    pub(super) sandbox: PathBuf,
+    pub(super) shell: PathBuf,
+    pub(super) path: String,
+    pub(super) writer: Writer,
+    pub(super) listener: Listener,
+    pub(super) signals: SignalFd,
+    pub(super) supervisor: Supervisor,
+}
+
+/// Runs one task.
+pub(super) struct Runner {
+    start: Start,
+    sequence: u64,
+    /// The shells that run, by process id.
+    runs: BTreeMap<i32, Run>,
+    pids: BTreeMap<Run, i32>,
+    call: Option<Call>,
+    probe: Option<Probe>,
+    write_again: Option<Instant>,
+    is_over: bool,
+}
+
+impl Runner {
+    pub(super) fn new(start: Start) -> Self {
+        Self {
+            start,
+            sequence: 0,
+            runs: BTreeMap::new(),
+            pids: BTreeMap::new(),
+            call: None,
+            probe: None,
+            write_again: None,
+            is_over: false,
+        }
+    }
+
+    /// Runs until the task has ended and its end is on disk.
+    pub(super) fn run(mut self) {
+        loop {
+            self.apply_effects();
+            self.write(clock::now());
+            if self.is_over && !self.start.writer.is_behind() {
+                return;
+            }
+            self.wait();
+            self.handle_signals();
+            self.reap();
+            for command in self.start.listener.poll() {
+                match command {
+                    Command::Kill => {
+                        let now = clock::now();
+                        self.start.supervisor.kill(now, KillReason::Instructed);
+                    }
+                    Command::Ping => self.start.listener.nudge(),
+                }
+            }
+            self.poll_calls();
+            let now = clock::now();
+            if self
+                .start
+                .supervisor
+                .deadline()
+                .is_some_and(|due| due <= now)
+            {
+                self.start.supervisor.handle_timeout(now);
+            }
+        }
+    }
+
+    fn write(&mut self, now: Instant) {
+        if !self.start.writer.is_behind() || self.write_again.is_some_and(|due| due > now) {
+            return;
+        }
+        match self.start.writer.flush() {
+            Ok(()) => {
+                self.write_again = None;
+                self.start.listener.nudge();
+            }
+            Err(error) => {
+                if self.write_again.is_none() {
+                    journal::note(format_args!("cannot write the checkpoint: {error}"));
+                }
+                self.write_again = Some(now + WRITE_AGAIN);
+            }
+        }
+    }
+
+    fn wait(&self) {
+        let deadlines = [
+            self.start.supervisor.deadline(),
+            self.call.as_ref().map(Call::deadline),
+            self.probe.as_ref().map(Probe::deadline),
+            self.write_again,
+        ];
+        let timeout = match deadlines.into_iter().flatten().min() {
+            None => PollTimeout::NONE,
+            Some(due) => {
+                // Rounded up, so that the deadline has passed when the wait is over.
+                let wait = due.since(clock::now()) + Duration::from_millis(1);
+                PollTimeout::try_from(wait).unwrap_or(PollTimeout::MAX)
+            }
+        };
+        let mut fds = vec![PollFd::new(self.start.signals.as_fd(), PollFlags::POLLIN)];
+        let control = self.start.listener.fds();
+        fds.extend(control.map(|fd| PollFd::new(fd, PollFlags::POLLIN)));
+        let flags = |wants_write| match wants_write {
+            true => PollFlags::POLLOUT,
+            false => PollFlags::POLLIN,
+        };
+        if let Some(call) = &self.call {
+            fds.push(PollFd::new(call.fd(), flags(call.wants_write())));
+        }
+        if let Some(probe) = self.probe.as_ref().filter(|it| !it.is_drained()) {
+            fds.push(PollFd::new(probe.fd(), flags(probe.wants_write())));
+        }
+        match poll(&mut fds, timeout) {
+            Ok(_) | Err(Errno::EINTR) => {}
+            Err(error) => panic!("poll on descriptors that are open: {error}"),
+        }
+    }
+
+    fn handle_signals(&mut self) {
+        while let Ok(Some(info)) = self.start.signals.read_signal() {
+            let is_stop = [Signal::SIGTERM, Signal::SIGINT]
+                .iter()
+                .any(|signal| i32::try_from(info.ssi_signo) == Ok(*signal as i32));
+            if is_stop {
+                let now = clock::now();
+                self.start.supervisor.kill(now, KillReason::ShutDown);
+            }
+        }
+    }
+
+    /// Learns of every child that has ended. A child stays a zombie until what follows from its end is done,
+    /// so that its id cannot have become another's.
+    fn reap(&mut self) {
+        loop {
+            let now = clock::now();
+            match peek() {
+                Ok(Children::Ended(ended)) => {
+                    let exit = match ended.is_signalled {
+                        true => Exit::Signal(ended.code),
+                        false => Exit::Code(ended.code),
+                    };
+                    self.handle_end(now, ended.pid, exit);
+                    reap(ended.pid);
+                }
+                Ok(Children::None) => {
+                    self.start.supervisor.handle_childless(now);
+                    return self.apply_effects();
+                }
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                Ok(Children::Running) => return,
+                Err(error) => panic!("waitid with constant arguments: {error}"),
+            }
+        }
+    }
+
+    fn handle_end(&mut self, now: Instant, pid: i32, exit: Exit) {
+        if let Some(run) = self.runs.get(&pid).copied() {
+            let event = match exit {
+                Exit::Code(0) => ProcessEvent::Success,
+                Exit::Code(return_code) => ProcessEvent::Failed { return_code },
+                Exit::Signal(signal) => ProcessEvent::Killed { signal },
+            };
+            self.record_process(run, event);
+            self.start.supervisor.handle_exit(now, run, exit);
+            self.apply_effects();
+            self.runs.remove(&pid);
+            self.pids.remove(&run);
+        } else if let Some(mut probe) = self.probe.take_if(|probe| probe.is_child(pid)) {
+            let outcome = probe.handle_exit(match exit {
+                Exit::Code(code) => code,
+                Exit::Signal(signal) => -signal,
+            });
+            probe.drop_now();
+            self.start.supervisor.handle_checked(now, outcome);
+        }
+    }
+
+    fn poll_calls(&mut self) {
+        let now = clock::now();
+        if let Some(answer) = self.call.as_mut().and_then(|call| call.poll(now)) {
+            self.call = None;
+            self.start.supervisor.handle_posted(now, answer.is_ok());
+        }
+        if let Some(outcome) = self.probe.as_mut().and_then(|probe| probe.poll(now)) {
+            if let Some(probe) = self.probe.take() {
+                probe.drop_now();
+            }
+            self.start.supervisor.handle_checked(now, outcome);
+        }
+    }
+
+    fn apply_effects(&mut self) {
+        while let Some(effect) = self.start.supervisor.poll_effect() {
+            match effect {
+                Effect::CheckHealth => self.check_health(),
+                Effect::End => self.is_over = true,
+                Effect::KillAll => self.kill_all(),
+                Effect::Post(endpoint) => self.post(endpoint),
+                Effect::Report { state, message } => self.record_task(state, message),
+                Effect::Start(run) => self.start_run(run),
+                Effect::StopChecks => {
+                    if let Some(probe) = self.probe.take() {
+                        probe.drop_now();
+                    }
+                }
+                Effect::Sweep { run, signal } => {
+                    if let Some(pid) = self.pids.get(&run) {
+                        signal_group(*pid, to_signal(signal));
+                    }
+                }
+                Effect::Terminate(run) => {
+                    if let Some(pid) = self.pids.get(&run) {
+                        signal_child(*pid, Signal::SIGTERM);
+                    }
+                }
+                Effect::TerminateOrphans => self.terminate_orphans(),
+            }
+        }
+    }
+
+    fn record_task(&mut self, state: TaskState, message: Option<String>) {
+        self.sequence += 1;
+        let record = TaskRecord {
+            sequence: self.sequence,
+            state: states::to_record(state),
+            message: message.as_deref().map(checkpoint::cut_message),
+            at_ms: clock::wall().as_ms(),
+        };
+        // DURABILITY: an end must survive the loss of power, because the task does not run any more. What
+        // runs does not survive it anyway. The first record carries the header to the disk.
+        let is_durable = state.is_terminal() || self.sequence == 1;
+        self.start.writer.push(&Record::Task(record), is_durable);
+        if self.sequence == 1 {
+            // ORDER: before any process, so that a task without a header has never been started.
+            self.write(clock::now());
+        }
+    }
+
+    fn record_process(&mut self, run: Run, event: ProcessEvent) {
+        let name = &self.start.definition.task.processes[run.process].name;
+        let record = ProcessRecord {
+            process: name.clone(),
+            run: run.number,
+            event,
+            at_ms: clock::wall().as_ms(),
+        };
+        self.start.writer.push(&Record::Process(record), false);
+    }
+
+    fn start_run(&mut self, run: Run) {
+        let process = &self.start.definition.task.processes[run.process];
+        let logs = self.start.sandbox.join(".logs");
+        let of_process = logs.join(&process.name);
+        let of_run = of_process.join(run.number.to_string());
+        let cmdline = process.cmdline.clone();
+        let started = self
+            .spawn(&cmdline, Output::Logs(vec![logs, of_process, of_run]))
+            .start();
+        let now = clock::now();
+        match started {
+            Ok(spawned) => {
+                self.runs.insert(spawned.pid, run);
+                self.pids.insert(run, spawned.pid);
+                let start_ticks = proc::stat(spawned.pid).map_or(0, |stat| stat.start_ticks);
+                let pid = spawned.pid;
+                self.record_process(run, ProcessEvent::Running { pid, start_ticks });
+                self.start.supervisor.handle_started(now, run);
+            }
+            Err(error) => {
+                let process = &self.start.definition.task.processes[run.process];
+                journal::note(format_args!("cannot start '{}': {error}", process.name));
+                let reason = error.to_string();
+                self.record_process(run, ProcessEvent::NotStarted { reason });
+                self.start.supervisor.handle_start_failed(now, run);
+            }
+        }
+    }
+
+    fn spawn<'a>(&'a self, cmdline: &'a str, output: Output) -> Spawn<'a> {
+        let start = &self.start;
+        let sandbox = start.sandbox.display().to_string();
+        let profile = start.sandbox.join(PROFILE_FILE);
+        let user = &start.order.identity.user;
+        let mut environment = vec![
+            ("HOME".to_owned(), sandbox),
+            ("LOGNAME".to_owned(), user.clone()),
+            ("PATH".to_owned(), start.path.clone()),
+            ("USER".to_owned(), user.clone()),
+        ];
+        if profile.exists() {
+            environment.push(("BASH_ENV".to_owned(), profile.display().to_string()));
+        }
+        Spawn {
+            shell: &start.shell,
+            cmdline,
+            directory: &start.sandbox,
+            environment,
+            identity: &start.order.identity,
+            output,
+        }
+    }
+
+    fn check_health(&mut self) {
+        let now = clock::now();
+        if self.start.sandbox.join(SNOOZE_FILE).exists() {
+            return self.start.supervisor.handle_checked(now, None);
+        }
+        let deadline = now + self.start.definition.probe_timeout;
+        let begun = match &self.start.definition.probe {
+            None => return self.start.supervisor.handle_checked(now, None),
+            Some(HealthProbe::Shell(command)) => {
+                let spawned = self.spawn(command, Output::Pipe).start();
+                let spawned = spawned.map_err(|error| error.to_string());
+                spawned.and_then(|it| Probe::of_shell(command, it, deadline))
+            }
+            Some(HealthProbe::Http(probe)) => Probe::of_http(probe, deadline),
+        };
+        match begun {
+            Ok(probe) => self.probe = Some(probe),
+            Err(why) => self.start.supervisor.handle_checked(now, Some(why)),
+        }
+    }
+
+    fn post(&mut self, endpoint: Endpoint) {
+        let now = clock::now();
+        let call = self.start.definition.endpoints.as_ref().map(|endpoints| {
+            let path = match endpoint {
+                Endpoint::Abort => &endpoints.abort,
+                Endpoint::Quit => &endpoints.quit,
+            };
+            Call::begin("POST", endpoints.port, path, now + ENDPOINT_TIMEOUT)
+        });
+        match call {
+            Some(Ok(call)) => self.call = Some(call),
+            Some(Err(_)) | None => self.start.supervisor.handle_posted(now, false),
+        }
+    }
+
+    /// Children that no run leads: they left their session and lost their parent.
+    fn terminate_orphans(&self) {
+        let own = nix::unistd::getpid().as_raw();
+        for process in proc::all().unwrap_or_default() {
+            let is_orphan = process.parent == own && !self.runs.contains_key(&process.pid);
+            if is_orphan && !process.is_zombie {
+                proc::signal(&process, Signal::SIGTERM);
+            }
+        }
+    }
+
+    /// Everything that descends from this process: as their subreaper it sees all of them, wherever they
+    /// have gone. The supervisor asks again until none is left.
+    fn kill_all(&self) {
+        let own = nix::unistd::getpid().as_raw();
+        let all = proc::all().unwrap_or_default();
+        let doomed = proc::with_descendants(&all, BTreeSet::from([own]));
+        for process in all.iter().filter(|it| it.pid != own && !it.is_zombie) {
+            if doomed.contains(&process.pid) {
+                proc::signal(process, Signal::SIGKILL);
+            }
+        }
+    }
+}
+
+fn to_signal(signal: ProcessSignal) -> Signal {
+    match signal {
+        ProcessSignal::Kill => Signal::SIGKILL,
+        ProcessSignal::Terminate => Signal::SIGTERM,
+    }
+}
