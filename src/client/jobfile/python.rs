@@ -29,13 +29,14 @@ macro_rules! modules {
 }
 
 const PACKAGE: (&str, &str) = ("aurora_loader", include_str!("../loader/__init__.py"));
-const MODULES: [(&str, &str); 15] = modules![
+const MODULES: [(&str, &str); 16] = modules![
     "checks",
     "containers",
     "convert",
     "errors",
     "files",
     "helpers",
+    "jsonplace",
     "main",
     "place",
     "plan",

@@ -1,20 +1,26 @@
 """What the client refuses or warns of beyond types: rules about values that go together."""
 
+_NEVER_NEGATIVE = {
+    "update_config": ("watch_secs",),
+    "health_check_config": (
+        "max_consecutive_failures",
+        "min_consecutive_successes",
+        "initial_interval_secs",
+        "interval_secs",
+    ),
+}
+
 
 def check(converter):
     """Takes a converter after `convert`; raises LoadError, adds warnings."""
     job = converter.job
-    update, health = job["update_config"], job["health_check_config"]
-    _check_failures(converter, job, update)
-    for field, value in (
-        (".update_config.watch_secs", update["watch_secs"]),
-        (".health_check_config.max_consecutive_failures", health["max_consecutive_failures"]),
-        (".health_check_config.min_consecutive_successes", health["min_consecutive_successes"]),
-        (".health_check_config.initial_interval_secs", health["initial_interval_secs"]),
-        (".health_check_config.interval_secs", health["interval_secs"]),
-    ):
-        if value < 0:
-            raise converter.fail(field, "must not be negative, is %s" % value, "fatal")
+    _check_failures(converter, job, job["update_config"])
+    for part, names in _NEVER_NEGATIVE.items():
+        for name in names:
+            value = job.get(part, {}).get(name, 0)
+            if value < 0:
+                field = ".%s.%s" % (part, name)
+                raise converter.fail(field, "must not be negative, is %s" % value, "fatal")
     if job["production"] and "tier" not in job:
         converter.warnings.append(
             "%s: `production` is deprecated; set `tier` instead, for example tier = 'preferred'"

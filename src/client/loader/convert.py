@@ -4,9 +4,10 @@ import json
 import re
 
 from . import place, plan, ports, refs
+from .containers import ListBase
 from .errors import FieldError, LoadError
 from .schema import AURORA_EXECUTOR_NAME, MB
-from .values import Run
+from .values import Empty, Run
 
 _IDENTIFIER = re.compile(r"^[\w\-.]+\Z")
 _LIMIT = re.compile(r"^limit:(\d+)\Z")
@@ -15,6 +16,7 @@ _LEFT_TO_RUNTIME = (
     ((".", "mesos"), (".", "instance")),
     ((".", "mesos"), (".", "hostname")),
 )
+_MAY_BE_CLEARED = ("constraints", "health_check_config", "health_checker", "lifecycle", "metadata")
 _INT32 = 2 ** 31 - 1
 
 
@@ -36,7 +38,7 @@ def _port_of(ref):
 class Converter(object):
     """Converts one job; every error knows the field and, where it can, the line."""
 
-    def __init__(self, job, file, user, root="Job"):
+    def __init__(self, job, file, user, root):
         self._file = file
         self._user = user
         self._root = root
@@ -51,6 +53,7 @@ class Converter(object):
         """The answer's entry for the job."""
         self._refuse_findings(self._run)
         self._check_leftovers()
+        self._check_cleared(self._rendered, "")
         self.job = self._rendered._plain()
         self._check_identifiers()
         self._check_plan()
@@ -116,6 +119,20 @@ class Converter(object):
 
     # Checks.
 
+    def _check_cleared(self, value, field):
+        """Refuses Empty where the default stands for something that cannot be absent."""
+        if isinstance(value, ListBase):
+            for index, item in enumerate(value):
+                self._check_cleared(item, "%s[%d]" % (field, index))
+        if not value._is_struct:
+            return
+        for name, declared in type(value)._fields.items():
+            inner, path = value._values[name], "%s.%s" % (field, name)
+            if inner is not Empty:
+                self._check_cleared(inner, path)
+            elif declared.default is not Empty and name not in _MAY_BE_CLEARED:
+                raise self.fail(path, "cannot be Empty; leave it out to have its default")
+
     def _check_identifiers(self):
         for name in ("role", "environment", "name"):
             if not _IDENTIFIER.match(self.job[name]):
@@ -125,8 +142,6 @@ class Converter(object):
                 )
 
     def _check_plan(self):
-        if not self.job["task"].get("processes"):
-            raise self.fail(".task.processes", "a task needs at least one process")
         try:
             plan.check(self.job["task"])
         except plan.PlanError as error:
@@ -230,7 +245,7 @@ class Converter(object):
         return converted
 
     def _metadata(self):
-        pairs = {(one["key"], one["value"]) for one in self.job["metadata"]}
+        pairs = {(one["key"], one["value"]) for one in self.job.get("metadata", [])}
         return [{"key": key, "value": value} for key, value in sorted(pairs)]
 
     def _partition_policy(self):

@@ -144,7 +144,7 @@ class Runner(object):
         else:
             directory = None
         place.remember(file, source)
-        code = compile(source, file, "exec", dont_inherit=True)
+        code = _compiled(source, file)
         self._stack.append(directory)
         outer = self.names.get("__file__")
         self.names["__file__"] = file
@@ -171,6 +171,16 @@ def _read(file, included):
         if included:
             raise Unreadable("include(%r): %s: %s" % (os.path.basename(file), file, reason))
         raise LoadError("not_found", reason, file)
+
+
+def _compiled(source, file):
+    try:
+        return compile(source, file, "exec", dont_inherit=True)
+    except SyntaxError:
+        raise
+    except ValueError as error:
+        # Python 3.6 says so of a NUL.
+        raise SyntaxError(str(error), (file, None, None, None))
 
 
 def _users_lines(trace):
@@ -235,26 +245,32 @@ def _python_2_hint(error):
 
 
 def read_json(file, source=None):
-    """The jobs of a JSON job file as a list of dictionaries."""
+    """The text of a JSON job file."""
     text = _read(file, False) if source is None else source
-    if isinstance(text, bytes):
-        try:
-            text = text.decode("utf-8")
-        except UnicodeDecodeError as error:
-            raise LoadError("syntax", "is not UTF-8: %s" % error.reason, file)
+    if isinstance(text, str):
+        return text
+    try:
+        return text.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise LoadError("syntax", "is not UTF-8: %s" % error.reason, file)
+
+
+def parse_json(text, file):
+    """The jobs of a JSON job file as dictionaries, and whether they stand in a list."""
     try:
         data = json.loads(text)
+    except RecursionError:
+        raise LoadError("syntax", "is nested too deep", file)
     except ValueError as error:
         line = getattr(error, "lineno", None)
         raise LoadError("syntax", "is not JSON: %s" % getattr(error, "msg", error), file, line)
-    if isinstance(data, dict) and "jobs" in data:
-        extra = sorted(set(data) - {"jobs"})
-        if extra:
-            raise LoadError("type", "unknown key %r beside \"jobs\"" % extra[0], file)
-        data = data["jobs"]
-        if not isinstance(data, list):
-            raise LoadError("type", "expected a list", file, None, "jobs")
-        return data, True
     if not isinstance(data, dict):
         raise LoadError("type", "expected a job, or an object with the key \"jobs\"", file)
-    return [data], False
+    if "jobs" not in data:
+        return [data], False
+    extra = sorted(set(data) - {"jobs"})
+    if extra:
+        raise LoadError("type", "unknown key %r beside \"jobs\"" % extra[0], file)
+    if not isinstance(data["jobs"], list):
+        raise LoadError("type", "expected a list", file, None, "jobs")
+    return data["jobs"], True

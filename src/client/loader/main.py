@@ -47,7 +47,7 @@ import json
 import os
 import sys
 
-from . import checks, place, selection
+from . import checks, files, jsonplace, place, selection
 from .convert import Converter
 from .errors import LoadError
 
@@ -71,8 +71,19 @@ def answer_to(request):
 def _load(request):
     sys.setrecursionlimit(max(sys.getrecursionlimit(), STACK))
     place.forget_all()
+    if not request.get("is_json"):
+        return _answer(request, *selection.python_jobs(request))
+    text = files.read_json(request["file"], request.get("source"))
+    try:
+        return _answer(request, selection.json_jobs(request, text), [])
+    except LoadError as error:
+        if error.field is not None and error.line is None:
+            error.line = jsonplace.line_of(text, error.field)
+        raise
+
+
+def _answer(request, jobs, hooks):
     file = request["file"]
-    jobs, hooks = selection.jobs_of(request)
     for job in jobs:
         selection.check_basics(job, file)
     answer = {"version": VERSION, "jobs": [], "hooks": len(hooks), "warnings": []}
@@ -80,7 +91,7 @@ def _load(request):
         answer["jobs"] = [{"key": selection.listed_key(job)} for job in jobs]
         return answer
     for job in selection.chosen(jobs, request.get("select"), file):
-        converter = Converter(job, file, request["user"])
+        converter = Converter(job, file, request["user"], job._root)
         answer["jobs"].append(converter.convert())
         checks.check(converter)
         answer["warnings"].extend(converter.warnings)

@@ -9,7 +9,7 @@ import re
 from .errors import EndlessReplacement, InvalidReference
 
 MAX_PASSES = 100
-MAX_TEXT = 16 * 1024 * 1024
+MAX_REPLACEMENTS = 20000
 
 _TOKEN = re.compile(r"\{\{(&?)([^{}]+)\}\}")
 _FIRST = re.compile(r"[A-Za-z_]\w*")
@@ -152,6 +152,7 @@ def is_template(text):
 
 def resolve(text, chain, run):
     """Replaces what can be replaced; returns the text, still escaped, and the references left over."""
+    replaced = 0
     for _ in range(MAX_PASSES):
         left = []
         changed = []
@@ -171,7 +172,8 @@ def resolve(text, chain, run):
         result = _TOKEN.sub(replacement, text)
         if not changed:
             return text, left
-        if len(result) > MAX_TEXT:
+        replaced += len(changed)
+        if replaced > MAX_REPLACEMENTS:
             raise EndlessReplacement("%s leads back to itself" % changed[0])
         text = result
     raise EndlessReplacement("%s leads back to itself" % changed[0])

@@ -227,6 +227,8 @@ class MesosTaskInstance(Struct):
 
 
 class Job(Struct):
+    _root = "Job"
+
     name = Default(String, "{{task.name}}")
     role = Required(String)
     contact = String

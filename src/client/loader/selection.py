@@ -2,28 +2,45 @@
 
 from . import refs
 from .errors import FieldError, LoadError
-from .files import Runner, read_json
+from .files import Runner, parse_json
 from .schema import Job
 from .values import Empty, Environment, Run
 
 PARTS = ("cluster", "role", "environment", "name")
 
 
-def jobs_of(request):
-    """All jobs of the file, bound, and its hooks."""
-    file, source = request["file"], request.get("source")
-    hooks = []
-    if request.get("is_json"):
-        jobs = _json_jobs(file, source)
-    else:
-        names = Runner().run(file, source)
-        jobs = _python_jobs(names.get("jobs"), file)
-        hooks = list(names.get("hooks") or [])
-    bindings = _bindings(request.get("bindings") or [])
-    return [_bound(job, bindings) for job in jobs], hooks
+def python_jobs(request):
+    """The jobs of a job file in Python, bound, and its hooks."""
+    file = request["file"]
+    names = Runner().run(file, request.get("source"))
+    jobs = [_job(one, file, "jobs[%d]" % at) for at, one in enumerate(_listed(names, file))]
+    return _bound(jobs, request), list(names.get("hooks") or [])
 
 
-def _python_jobs(jobs, file):
+def json_jobs(request, text):
+    """The jobs of a JSON job file, bound. Their errors are about `jobs[0]`, or `Job` if there is no list."""
+    file = request["file"]
+    data, listed = parse_json(text, file)
+    if not data:
+        raise LoadError("selection", "`jobs` is empty", file)
+    jobs = []
+    for index, one in enumerate(data):
+        root = "jobs[%d]" % index if listed else "Job"
+        jobs.append(_job(one, file, root))
+        jobs[-1]._root = root
+    return _bound(jobs, request)
+
+
+def _job(value, file, root):
+    try:
+        return Job._coerce(value)
+    except FieldError as error:
+        raise LoadError("type", error.reason, file, None, root + "".join(error.path))
+
+
+def _listed(names, file):
+    """The value of `jobs` as a list."""
+    jobs = names.get("jobs")
     if jobs is None:
         raise LoadError("selection", "the file sets no `jobs`; it must end with jobs = [...]", file)
     if isinstance(jobs, Job):
@@ -34,27 +51,13 @@ def _python_jobs(jobs, file):
         raise LoadError("selection", "`jobs` is not a list of Jobs", file)
     if not jobs:
         raise LoadError("selection", "`jobs` is empty", file)
-    checked = []
-    for index, job in enumerate(jobs):
-        try:
-            checked.append(Job._coerce(job))
-        except FieldError as error:
-            raise LoadError("type", error.reason, file, None, "jobs[%d]%s" % (index, "".join(error.path)))
-    return checked
-
-
-def _json_jobs(file, source):
-    data, listed = read_json(file, source)
-    jobs = []
-    for index, one in enumerate(data):
-        try:
-            jobs.append(Job._coerce(one))
-        except FieldError as error:
-            root = "jobs[%d]" % index if listed else "Job"
-            raise LoadError("type", error.reason, file, None, root + "".join(error.path))
-    if not jobs:
-        raise LoadError("selection", "`jobs` is empty", file)
     return jobs
+
+
+def _bound(jobs, request):
+    bindings = _bindings(request.get("bindings") or [])
+    standard = {"mesos.role": "{{role}}", "mesos.cluster": "{{cluster}}", "thermos.user": "{{role}}"}
+    return [job.bind(*bindings).in_scope(standard) for job in jobs]
 
 
 def _bindings(pairs):
@@ -65,12 +68,6 @@ def _bindings(pairs):
         except ValueError as error:
             raise LoadError("type", "--bind %s=%s: %s" % (name, value, error))
     return bound
-
-
-def _bound(job, bindings):
-    return job.bind(*bindings).in_scope(
-        {"mesos.role": "{{role}}", "mesos.cluster": "{{cluster}}", "thermos.user": "{{role}}"}
-    )
 
 
 def part(job, name):
@@ -98,9 +95,13 @@ def check_basics(job, file):
     """What a job needs before anything else can be said of it."""
     for name in ("cluster", "role", "task"):
         if job._values[name] is Empty:
-            raise placed(job, file, "Job.%s" % name, "is required and not set")
-    if job._values["task"]._values["processes"] is Empty:
-        raise placed(job._values["task"], file, "Job.task.processes", "is required and not set")
+            raise placed(job, file, "%s.%s" % (job._root, name), "is required and not set")
+    task = job._values["task"]
+    processes = task._values["processes"]
+    if processes is Empty:
+        raise placed(task, file, job._root + ".task.processes", "is required and not set")
+    if not len(processes):
+        raise placed(task, file, job._root + ".task.processes", "a task needs at least one process")
 
 
 def placed(struct, file, field, message, kind="type"):
