@@ -160,11 +160,13 @@ impl Table {
             Found::Nothing => return Err(self.unknown(typed)),
         };
         let value = match self.flags[index].takes {
-            Takes::Value => given
-                .or_else(|| rest.next().cloned())
-                .ok_or_else(|| ArgvError::NoValue {
-                    typed: typed.to_owned(),
-                })?,
+            Takes::Value => {
+                given
+                    .or_else(|| rest.next().cloned())
+                    .ok_or_else(|| ArgvError::NoValue {
+                        typed: typed.to_owned(),
+                    })?
+            }
             Takes::Switch => {
                 let next = rest.as_slice().first().map(String::as_str);
                 let word = match (given, next) {
@@ -237,7 +239,12 @@ impl Table {
         Ok(match matching.as_slice() {
             [] => Found::Nothing,
             [(index, _)] => Found::Flag(*index),
-            several => Found::Several(several.iter().map(|(_, f)| format!("--{}", f.name)).collect()),
+            several => Found::Several(
+                several
+                    .iter()
+                    .map(|(_, f)| format!("--{}", f.name))
+                    .collect(),
+            ),
         })
     }
 
@@ -396,27 +403,45 @@ mod tests {
     #[test]
     fn errors_name_what_was_typed_and_what_was_meant() {
         for (line, text) in [
-            ("--batchsize=5", "unknown option '--batchsize'; did you mean '--batch-size'?"),
-            ("-batch_sise=5", "unknown option '-batch_sise'; did you mean '-batch-size'?"),
-            ("-enable_premptor", "unknown option '-enable_premptor'; did you mean '-enable_preemptor'?"),
+            (
+                "--batchsize=5",
+                "unknown option '--batchsize'; did you mean '--batch-size'?",
+            ),
+            (
+                "-batch_sise=5",
+                "unknown option '-batch_sise'; did you mean '-batch-size'?",
+            ),
+            (
+                "-enable_premptor",
+                "unknown option '-enable_premptor'; did you mean '-enable_preemptor'?",
+            ),
             ("--nothing_like_it", "unknown option '--nothing_like_it'"),
             ("--batch-size", "option '--batch-size' needs a value"),
             ("-m", "option '-m' needs a value"),
-            ("--verbose=yes", "option '--verbose' is on or off: 'yes' is neither true nor false"),
+            (
+                "--verbose=yes",
+                "option '--verbose' is on or off: 'yes' is neither true nor false",
+            ),
         ] {
             assert_eq!(parse(line).unwrap_err().to_string(), text, "{line}");
         }
         let mut ambiguous = table();
         ambiguous.flags.push(Flag::new("batch-wait", Takes::Value));
         let error = ambiguous.parse(&["--bat=1".to_owned()]).unwrap_err();
-        assert_eq!(error.to_string(), "option '--bat' could be --batch-size or --batch-wait");
+        assert_eq!(
+            error.to_string(),
+            "option '--bat' could be --batch-size or --batch-wait"
+        );
     }
 
     #[test]
     fn distances_count_changes() {
         assert_eq!(distance("kitten", "sitting"), 3);
         assert_eq!(distance("", "abc"), 3);
-        assert_eq!(nearest("kilall", ["kill", "killall", "list"]), Some("killall"));
+        assert_eq!(
+            nearest("kilall", ["kill", "killall", "list"]),
+            Some("killall")
+        );
         assert_eq!(nearest("xyzzy", ["kill", "list"]), None);
     }
 }

@@ -157,16 +157,21 @@ impl Clusters {
         };
         for entry in entries {
             let Value::Object(properties) = entry else {
-                return Err(malformed(format!("a cluster must be an object, not {entry}")));
+                return Err(malformed(format!(
+                    "a cluster must be an object, not {entry}"
+                )));
             };
             let name = match properties.get("name") {
                 Some(Value::String(name)) => name.clone(),
                 None => continue,
                 Some(other) => {
-                    return Err(malformed(format!("a cluster's name must be a string, not {other}")));
+                    return Err(malformed(format!(
+                        "a cluster's name must be a string, not {other}"
+                    )));
                 }
             };
-            self.known.insert(name.clone(), Cluster { name, properties });
+            self.known
+                .insert(name.clone(), Cluster { name, properties });
         }
         Ok(())
     }
@@ -249,16 +254,23 @@ mod tests {
 
     #[test]
     fn what_is_wrong_is_named() {
-        let clusters = load(r#"[{"name": "west", "zk": "a"}, {"name": "odd", "zk": 1}, {}]"#).unwrap();
+        let clusters =
+            load(r#"[{"name": "west", "zk": "a"}, {"name": "odd", "zk": 1}, {}]"#).unwrap();
         let error = |name: &str| match clusters.get(name) {
             Ok(cluster) => cluster.scheduler_uri().unwrap_err().to_string(),
             Err(error) => error.to_string(),
         };
-        assert_eq!(error("east"), "unknown cluster 'east'; known clusters: odd, west");
+        assert_eq!(
+            error("east"),
+            "unknown cluster 'east'; known clusters: odd, west"
+        );
         assert!(error("west").contains("ZooKeeper (zk) is not supported yet"));
         assert_eq!(error("odd"), "cluster 'odd': zk must be a string, not 1");
         let text = load("[{").unwrap_err().to_string();
-        assert!(text.starts_with("cluster file clusters.json: EOF"), "{text}");
+        assert!(
+            text.starts_with("cluster file clusters.json: EOF"),
+            "{text}"
+        );
         assert!(load("3").is_err() && load("[3]").is_err());
     }
 
@@ -266,7 +278,8 @@ mod tests {
     fn a_later_entry_replaces_an_earlier_one() {
         let mut clusters = load(r#"[{"name": "a", "scheduler_uri": "http://one"}]"#).unwrap();
         let path = Path::new("other.json");
-        let second = r#"{"x": {"name": "a", "scheduler_uri": "http://two/", "proxy_url": "http://p"}}"#;
+        let second =
+            r#"{"x": {"name": "a", "scheduler_uri": "http://two/", "proxy_url": "http://p"}}"#;
         clusters.add(path, second).unwrap();
         let cluster = clusters.get("a").unwrap();
         assert_eq!(cluster.scheduler_uri().unwrap(), "http://two/");

@@ -4,12 +4,12 @@ use super::jobfile::{
     CollisionPolicy, JobConstraint, JobContainer, JobImage, JobPair, JobResource, JobSlaPolicy,
     JobTask, JobTaskConstraint, JobVolume, LoadedJob, VolumeMode,
 };
-use crate::model::job::JobKey as ModelKey;
+use crate::model::JobKey as ModelKey;
 use crate::thrift::api::{
     AppcImage, Constraint, Container, CoordinatorSlaPolicy, CountSlaPolicy, CronCollisionPolicy,
-    DockerContainer, DockerImage, DockerParameter, ExecutorConfig, Identity, Image, JobConfiguration,
-    JobKey, LimitConstraint, MesosContainer, Metadata, Mode, PartitionPolicy, PercentageSlaPolicy,
-    Resource, SlaPolicy, TaskConfig, TaskConstraint, ValueConstraint, Volume,
+    DockerContainer, DockerImage, DockerParameter, ExecutorConfig, Identity, Image,
+    JobConfiguration, JobKey, LimitConstraint, MesosContainer, Metadata, Mode, PartitionPolicy,
+    PercentageSlaPolicy, Resource, SlaPolicy, TaskConfig, TaskConstraint, ValueConstraint, Volume,
 };
 
 /// A key as the API has it.

@@ -3,7 +3,8 @@
 use super::netrc;
 use super::scheduler::{Reply, Transport, TransportError};
 use super::world::Settings;
-use crate::thrift::message;
+use crate::thrift::api::Response;
+use crate::thrift::message::{self, Protocol};
 use crate::thrift::service::Request;
 use std::io;
 use std::time::Duration;
@@ -74,7 +75,7 @@ impl HttpTransport {
 impl Transport for HttpTransport {
     fn exchange(&mut self, request: &Request, id: Option<&str>) -> Result<Reply, TransportError> {
         self.sequence = self.sequence.wrapping_add(1);
-        let body = message::encode_call(request, self.sequence);
+        let body = message::encode_call(Protocol::Binary, self.sequence, request);
         let mut url = self.endpoint.clone();
         for _ in 0..=MAX_REDIRECTS {
             let mut response = self.post(&url, id, &body)?;
@@ -91,10 +92,8 @@ impl Transport for HttpTransport {
                 .limit(MAX_REPLY)
                 .read_to_vec()
                 .map_err(|error| TransportError::Broken(error.to_string()))?;
-            let response = message::decode_reply(&bytes, request.name())
-                .map_err(|error| TransportError::Refused(error.to_string()))?;
             return Ok(Reply {
-                response,
+                response: decode(&bytes, request, self.sequence)?,
                 keeps_ids,
             });
         }
@@ -102,6 +101,21 @@ impl Transport for HttpTransport {
             "more than {MAX_REDIRECTS} redirections; is a leader being elected?"
         )))
     }
+}
+
+fn decode(bytes: &[u8], request: &Request, sequence: i32) -> Result<Response, TransportError> {
+    let refused = |reason: String| TransportError::Refused(reason);
+    let reply = message::decode_reply(Protocol::Binary, bytes)
+        .map_err(|error| refused(error.to_string()))?;
+    if reply.method != request.name() || reply.seqid != sequence {
+        let (method, number) = (reply.method, reply.seqid);
+        return Err(refused(format!(
+            "a reply to another call: {method}, number {number}"
+        )));
+    }
+    reply
+        .outcome
+        .map_err(|exception| refused(exception.to_string()))
 }
 
 /// Our scheduler names itself, or echoes the id.
@@ -200,7 +214,10 @@ mod tests {
     #[test]
     fn redirections_lead_to_other_hosts_and_paths() {
         let to = |location: &str| {
-            redirect("http://a:1/api", Some(&HeaderValue::from_str(location).unwrap()))
+            redirect(
+                "http://a:1/api",
+                Some(&HeaderValue::from_str(location).unwrap()),
+            )
         };
         assert_eq!(to("https://b/api").unwrap(), "https://b/api");
         assert_eq!(to("//b:2/api").unwrap(), "http://b:2/api");
@@ -210,7 +227,11 @@ mod tests {
 
     #[test]
     fn only_this_machine_is_local() {
-        for local in ["http://localhost:1/", "http://127.0.0.9/", "http://[::1]:8081/"] {
+        for local in [
+            "http://localhost:1/",
+            "http://127.0.0.9/",
+            "http://[::1]:8081/",
+        ] {
             assert!(is_local(local), "{local}");
         }
         assert!(!is_local("http://localhost.example:1/") && !is_local("http://10.0.0.1/"));

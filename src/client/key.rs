@@ -1,6 +1,6 @@
 //! How job keys and instances are written on the command line.
 
-use crate::model::job::JobKey;
+use crate::model::JobKey;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
@@ -377,11 +377,22 @@ mod tests {
         let key: ClusterJob = "west/www-data/prod/hello".parse().unwrap();
         assert_eq!(key.cluster, "west");
         assert_eq!(key.to_string(), "west/www-data/prod/hello");
-        for bad in ["", "a/b/c", "a/b/c/d/e", "/b/c/d", "a/b/c/", "a/b/c/d e", "a//c/d"] {
+        for bad in [
+            "",
+            "a/b/c",
+            "a/b/c/d/e",
+            "/b/c/d",
+            "a/b/c/",
+            "a/b/c/d e",
+            "a//c/d",
+        ] {
             assert!(bad.parse::<ClusterJob>().is_err(), "{bad}");
         }
         let error = "a/b/c".parse::<ClusterJob>().unwrap_err().to_string();
-        assert_eq!(error, "'a/b/c' is not a job key of the form CLUSTER/ROLE/ENV/NAME");
+        assert_eq!(
+            error,
+            "'a/b/c' is not a job key of the form CLUSTER/ROLE/ENV/NAME"
+        );
     }
 
     #[test]

@@ -63,7 +63,9 @@ fn command(args: &[String], world: &mut World<'_>, connect: Connect<'_>) -> Outc
         } => {
             world.verbose = verbose;
             if let Some(hooks) = skip_hooks {
-                world.debug(&format!("command hooks are not supported yet; nothing to skip of {hooks}"));
+                world.debug(&format!(
+                    "command hooks are not supported yet; nothing to skip of {hooks}"
+                ));
             }
             let mut session = Session::start(world, connect, Rng::from_os())?;
             verbs::run(&mut session, &noun)

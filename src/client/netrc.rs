@@ -49,7 +49,11 @@ fn base64(bytes: &[u8]) -> String {
         let bits = at(0) << 16 | at(1) << 8 | at(2);
         for i in 0..4 {
             let letter = LETTERS[(bits >> (18 - 6 * i)) as usize & 63];
-            out.push(if i <= chunk.len() { letter as char } else { '=' });
+            out.push(if i <= chunk.len() {
+                letter as char
+            } else {
+                '='
+            });
         }
     }
     out
@@ -63,7 +67,8 @@ mod tests {
     fn logins_are_found_by_host() {
         let text = "# mine\nmachine a login one password p1\nmachine b\n login two\n password p2\n\
                     default login any password p3";
-        let found = |host: &str| find(text, host).map(|(user, password)| format!("{user}:{password}"));
+        let found =
+            |host: &str| find(text, host).map(|(user, password)| format!("{user}:{password}"));
         assert_eq!(found("a").as_deref(), Some("one:p1"));
         assert_eq!(found("b").as_deref(), Some("two:p2"));
         assert_eq!(found("c").as_deref(), Some("any:p3"));
@@ -72,7 +77,13 @@ mod tests {
 
     #[test]
     fn base64_is_padded() {
-        for (text, expected) in [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("a:b?", "YTpiPw==")] {
+        for (text, expected) in [
+            ("", ""),
+            ("f", "Zg=="),
+            ("fo", "Zm8="),
+            ("foo", "Zm9v"),
+            ("a:b?", "YTpiPw=="),
+        ] {
             assert_eq!(base64(text.as_bytes()), expected);
         }
     }

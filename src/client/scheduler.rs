@@ -117,12 +117,17 @@ impl Scheduler {
             if world.time().now().since(start) >= TRY_FOR {
                 return Err(CommandError::new(
                     Exit::Timeout,
-                    format!("{trouble}; gave up after {} minutes", TRY_FOR.as_secs() / 60),
+                    format!(
+                        "{trouble}; gave up after {} minutes",
+                        TRY_FOR.as_secs() / 60
+                    ),
                 ));
             }
             if tries == 0 {
                 let minutes = TRY_FOR.as_secs() / 60;
-                world.warn(&format!("{trouble}; trying again for up to {minutes} minutes"));
+                world.warn(&format!(
+                    "{trouble}; trying again for up to {minutes} minutes"
+                ));
             } else {
                 world.debug(&trouble);
             }
@@ -146,7 +151,9 @@ impl Scheduler {
             TransportError::Broken(reason)
                 if repeat == Repeat::Always || (repeat == Repeat::ById && self.keeps_ids) =>
             {
-                Ok(format!("Lost the connection to the scheduler at {uri}: {reason}"))
+                Ok(format!(
+                    "Lost the connection to the scheduler at {uri}: {reason}"
+                ))
             }
             TransportError::NotSent(reason) => Err(CommandError::new(
                 Exit::Network,
@@ -171,9 +178,16 @@ impl Scheduler {
 /// All that the reply says in words.
 pub fn details(response: &Response) -> String {
     let text = |d: &crate::thrift::api::ResponseDetail| {
-        d.message.clone().unwrap_or_else(|| "Unknown error".to_owned())
+        d.message
+            .clone()
+            .unwrap_or_else(|| "Unknown error".to_owned())
     };
-    response.details.iter().map(text).collect::<Vec<_>>().join(", ")
+    response
+        .details
+        .iter()
+        .map(text)
+        .collect::<Vec<_>>()
+        .join(", ")
 }
 
 /// Lets an OK pass, with its words logged; makes anything else an error under `heading`.
@@ -196,7 +210,11 @@ pub fn expect_ok(
             Ok(response.result)
         }
         code => {
-            let said = if said.is_empty() { "Unknown error" } else { &said };
+            let said = if said.is_empty() {
+                "Unknown error"
+            } else {
+                &said
+            };
             let mut message = format!("{heading}\n\t{said}");
             if code == Some(ResponseCode::JobUpdatingError) {
                 message.push_str(

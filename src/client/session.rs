@@ -8,7 +8,7 @@ use super::key::{Binding, ClusterJob};
 use super::scheduler::{self, COMMAND_FAILURE, Repeat, Scheduler, Transport};
 use super::world::{Settings, World};
 use crate::base::rng::Rng;
-use crate::model::job::JobKey;
+use crate::model::JobKey;
 use crate::thrift::api::{
     ACTIVE_STATES, Response, ResponseResult, ScheduleStatus, ScheduledTask, TaskQuery,
 };
@@ -201,7 +201,9 @@ impl<'w, 'a> Session<'w, 'a> {
             .stderr(Stdio::null())
             .spawn();
         if let Err(error) = started {
-            self.world.warn(&format!("cannot start browser {browser} ({error}); the page is {url}"));
+            self.world.warn(&format!(
+                "cannot start browser {browser} ({error}); the page is {url}"
+            ));
         }
     }
 
@@ -227,7 +229,10 @@ impl<'w, 'a> Session<'w, 'a> {
             broken_configuration(&format!("{file} does not describe {key}"))
         })?;
         let request = Request::GetTierConfigs(Box::new(NoArguments));
-        let heading = (Exit::InvalidConfiguration, "The scheduler does not tell its tiers:");
+        let heading = (
+            Exit::InvalidConfiguration,
+            "The scheduler does not tell its tiers:",
+        );
         let tiers = self
             .demand(&key.cluster, &request, Repeat::Always, heading)
             .map_err(|error| broken_configuration(&error.message))?;
@@ -310,7 +315,10 @@ pub fn task_query(
 
 /// Instances as the API has them. Numbers beyond its range exist nowhere and stay out.
 pub fn wire_instances(instances: &BTreeSet<u32>) -> Vec<i32> {
-    instances.iter().filter_map(|&i| i32::try_from(i).ok()).collect()
+    instances
+        .iter()
+        .filter_map(|&i| i32::try_from(i).ok())
+        .collect()
 }
 
 /// The instance of a task; `None` for one that no scheduler makes.

@@ -26,7 +26,8 @@ pub enum Goal {
 
 impl Goal {
     fn is_reached(self, status: ScheduleStatus) -> bool {
-        TERMINAL_STATES.contains(&status) || (self == Self::Running && LIVE_STATES.contains(&status))
+        TERMINAL_STATES.contains(&status)
+            || (self == Self::Running && LIVE_STATES.contains(&status))
     }
 }
 
@@ -75,7 +76,10 @@ fn newest_states(tasks: &[ScheduledTask]) -> BTreeMap<u32, ScheduleStatus> {
             *entry = (born, status);
         }
     }
-    newest.into_iter().map(|(i, (_, status))| (i, status)).collect()
+    newest
+        .into_iter()
+        .map(|(i, (_, status))| (i, status))
+        .collect()
 }
 
 /// How many instances are in which state, such as `2 PENDING, 3 RUNNING`.
@@ -84,7 +88,10 @@ fn summary(states: &BTreeMap<u32, ScheduleStatus>) -> String {
     for status in states.values() {
         *counts.entry(*status).or_default() += 1;
     }
-    let parts: Vec<String> = counts.iter().map(|(status, n)| format!("{n} {status}")).collect();
+    let parts: Vec<String> = counts
+        .iter()
+        .map(|(status, n)| format!("{n} {status}"))
+        .collect();
     parts.join(", ")
 }
 

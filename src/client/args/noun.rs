@@ -114,11 +114,11 @@ macro_rules! later {
             pub verb: $verbs,
         }
 
-        #[doc = concat!("The verbs of `aurora ", $name, "`.")]
+        /// The verbs of this noun.
         #[derive(FromArgs, ArgsInfo, Debug, PartialEq)]
         #[argh(subcommand)]
         pub enum $verbs { $(
-            #[doc = concat!("See [`", stringify!($verb), "`].")]
+            /// The verb of this name.
             $verb($verb),
         )+ }
 

@@ -74,13 +74,18 @@ pub fn read(args: &[String]) -> Result<Invocation, CommandError> {
     let table = table_of(level);
     let parsed = table.parse(rest).map_err(|error| {
         let command = path.join(" ");
-        CommandError::usage(format!("aurora {command}: {error}; see aurora {command} --help"))
+        CommandError::usage(format!(
+            "aurora {command}: {error}; see aurora {command} --help"
+        ))
     });
     if LATER.iter().any(|(noun, _)| path.first() == Some(noun)) {
         return if matches!(&parsed, Ok(args) if asks_help(args)) {
             help(&path)
         } else {
-            let message = format!("aurora {} is not supported yet by this version", path.join(" "));
+            let message = format!(
+                "aurora {} is not supported yet by this version",
+                path.join(" ")
+            );
             Err(CommandError::new(Exit::InvalidCommand, message))
         };
     }
@@ -98,10 +103,10 @@ fn version() -> String {
 
 /// The noun or verb called `word`.
 fn descend<'i>(
-    level: &'i CommandInfoWithArgs<'i>,
+    level: &'i CommandInfoWithArgs,
     path: &[&str],
     word: &str,
-) -> Result<&'i CommandInfoWithArgs<'i>, CommandError> {
+) -> Result<&'i CommandInfoWithArgs, CommandError> {
     let kind = if path.is_empty() { "noun" } else { "verb" };
     let found = level.commands.iter().find(|c| c.name == word);
     found.map(|c| &c.command).ok_or_else(|| {
@@ -116,21 +121,31 @@ fn descend<'i>(
             Some(near) => format!("did you mean '{near}'?"),
             None => format!("choose from {}", names.collect::<Vec<_>>().join(", ")),
         };
-        CommandError::usage(format!("{}: unknown {kind} '{word}'; {hint}", program(path)))
+        CommandError::usage(format!(
+            "{}: unknown {kind} '{word}'; {hint}",
+            program(path)
+        ))
     })
 }
 
 fn program(path: &[&str]) -> String {
-    std::iter::once("aurora").chain(path.iter().copied()).collect::<Vec<_>>().join(" ")
+    std::iter::once("aurora")
+        .chain(path.iter().copied())
+        .collect::<Vec<_>>()
+        .join(" ")
 }
 
-fn missing(level: &CommandInfoWithArgs<'_>, path: &[&str]) -> String {
+fn missing(level: &CommandInfoWithArgs, path: &[&str]) -> String {
     let kind = if path.is_empty() { "noun" } else { "verb" };
     let names: Vec<_> = level.commands.iter().map(|c| c.name).collect();
-    format!("{}: a {kind} is missing; choose from {}", program(path), names.join(", "))
+    format!(
+        "{}: a {kind} is missing; choose from {}",
+        program(path),
+        names.join(", ")
+    )
 }
 
-fn table_of(command: &CommandInfoWithArgs<'_>) -> Table {
+fn table_of(command: &CommandInfoWithArgs) -> Table {
     let mut flags = shared_flags();
     for flag in command.flags {
         let name = flag.long.trim_start_matches('-');
@@ -248,23 +263,45 @@ mod tests {
             panic!("create");
         };
         assert_eq!(create.wait_until, WaitUntil::Running);
-        assert_eq!((create.bind[0].name.as_str(), create.bind[0].value.as_str()), ("a", "b=c"));
+        assert_eq!(
+            (create.bind[0].name.as_str(), create.bind[0].value.as_str()),
+            ("a", "b=c")
+        );
         assert_eq!(create.bind[1].value, "");
     }
 
     #[test]
     fn mistakes_are_named() {
         for (line, text) in [
-            ("jobs list x", "aurora: unknown noun 'jobs'; did you mean 'job'?"),
-            ("job kil x", "aurora job: unknown verb 'kil'; did you mean 'kill'?"),
-            ("job", "aurora job: a verb is missing; choose from create, status, list, inspect, kill, \
-                     killall, restart, add, diff, open"),
-            ("job kill c/r/e/n --batchsize=3", "aurora job kill: unknown option '--batchsize'; did you \
-              mean '--batch-size'?; see aurora job kill --help"),
-            ("--frobnicate", "unknown option '--frobnicate'; see aurora --help"),
+            (
+                "jobs list x",
+                "aurora: unknown noun 'jobs'; did you mean 'job'?",
+            ),
+            (
+                "job kil x",
+                "aurora job: unknown verb 'kil'; did you mean 'kill'?",
+            ),
+            (
+                "job",
+                "aurora job: a verb is missing; choose from create, status, list, inspect, kill, \
+                     killall, restart, add, diff, open",
+            ),
+            (
+                "job kill c/r/e/n --batchsize=3",
+                "aurora job kill: unknown option '--batchsize'; did you \
+              mean '--batch-size'?; see aurora job kill --help",
+            ),
+            (
+                "--frobnicate",
+                "unknown option '--frobnicate'; see aurora --help",
+            ),
         ] {
             let error = parse(line).unwrap_err();
-            assert_eq!((error.exit, error.message.as_str()), (Exit::Usage, text), "{line}");
+            assert_eq!(
+                (error.exit, error.message.as_str()),
+                (Exit::Usage, text),
+                "{line}"
+            );
         }
         for line in [
             "job create c/r/e/n",
@@ -279,7 +316,16 @@ mod tests {
 
     #[test]
     fn help_is_found_everywhere() {
-        for line in ["", "-h", "--help", "help", "job -h", "job create --help", "job create -h x", "cron start -h"] {
+        for line in [
+            "",
+            "-h",
+            "--help",
+            "help",
+            "job -h",
+            "job create --help",
+            "job create -h x",
+            "cron start -h",
+        ] {
             let Ok(Invocation::Say(text)) = parse(line) else {
                 panic!("{line}");
             };
@@ -288,14 +334,20 @@ mod tests {
         let Ok(Invocation::Say(text)) = parse("job create -h") else {
             panic!("help");
         };
-        assert!(text.contains("--wait-until") && text.contains("aurora job create"), "{text}");
+        assert!(
+            text.contains("--wait-until") && text.contains("aurora job create"),
+            "{text}"
+        );
     }
 
     #[test]
     fn verbs_of_later_versions_say_so() {
         let error = parse("update start c/r/e/n x.aurora --wait").unwrap_err();
         assert_eq!(error.exit, Exit::InvalidCommand);
-        assert_eq!(error.message, "aurora update start is not supported yet by this version");
+        assert_eq!(
+            error.message,
+            "aurora update start is not supported yet by this version"
+        );
     }
 
     #[test]

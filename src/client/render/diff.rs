@@ -15,7 +15,11 @@ pub fn ranges(instances: &BTreeSet<u32>) -> String {
         }
     }
     let show = |(first, last): &(u32, u32)| {
-        if first == last { format!("[{first}]") } else { format!("[{first}-{last}]") }
+        if first == last {
+            format!("[{first}]")
+        } else {
+            format!("[{first}-{last}]")
+        }
     };
     runs.iter().map(show).collect::<Vec<_>>().join(", ")
 }
@@ -29,9 +33,13 @@ pub fn dump(config: &TaskConfig) -> String {
                 items.sort_by_key(Value::to_string);
             }
         }
-        let data = fields.get_mut("executorConfig").and_then(|e| e.get_mut("data"));
+        let data = fields
+            .get_mut("executorConfig")
+            .and_then(|e| e.get_mut("data"));
         if let Some(data) = data
-            && let Some(mut parsed) = data.as_str().and_then(|text| serde_json::from_str(text).ok())
+            && let Some(mut parsed) = data
+                .as_str()
+                .and_then(|text| serde_json::from_str(text).ok())
         {
             sort_keys(&mut parsed);
             *data = parsed;
@@ -59,7 +67,10 @@ mod tests {
 
     #[test]
     fn neighbours_make_ranges() {
-        assert_eq!(ranges(&BTreeSet::from([0, 1, 2, 5, 7, 8])), "[0-2], [5], [7-8]");
+        assert_eq!(
+            ranges(&BTreeSet::from([0, 1, 2, 5, 7, 8])),
+            "[0-2], [5], [7-8]"
+        );
         assert_eq!(ranges(&BTreeSet::from([u32::MAX])), "[4294967295]");
     }
 
@@ -74,7 +85,10 @@ mod tests {
             ..TaskConfig::default()
         };
         let (cpu, ram) = (Resource::NumCpus(1.0), Resource::RamMb(2));
-        let one = config(vec![cpu.clone(), ram.clone()], r#"{"b": 1, "a": [{"d": 1, "c": 2}]}"#);
+        let one = config(
+            vec![cpu.clone(), ram.clone()],
+            r#"{"b": 1, "a": [{"d": 1, "c": 2}]}"#,
+        );
         let two = config(vec![ram, cpu], r#"{"a":[{"c":2,"d":1}],"b":1}"#);
         assert_eq!(dump(&one), dump(&two));
         let three = config(Vec::new(), r#"{"a":[{"c":2,"d":2}],"b":1}"#);

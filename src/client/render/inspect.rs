@@ -29,7 +29,10 @@ fn job_level(out: &mut String, job: &Value) {
     if is_set(&job["cron_schedule"]) {
         line("  cron:".to_owned());
         line(format!("    schedule: {}", quoted(&job["cron_schedule"])));
-        line(format!("    policy:   {}", quoted(&job["cron_collision_policy"])));
+        line(format!(
+            "    policy:   {}",
+            quoted(&job["cron_collision_policy"])
+        ));
     }
     if let Some(constraints) = job["constraints"].as_object().filter(|c| !c.is_empty()) {
         line("  constraints:".to_owned());
@@ -100,7 +103,11 @@ fn quoted(value: &Value) -> String {
 
 /// As Python writes it: scripts look for that.
 fn truth(value: &Value) -> &'static str {
-    if value == &Value::Bool(true) { "True" } else { "False" }
+    if value == &Value::Bool(true) {
+        "True"
+    } else {
+        "False"
+    }
 }
 
 #[cfg(test)]

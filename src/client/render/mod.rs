@@ -5,8 +5,8 @@ pub mod inspect;
 pub mod quota;
 pub mod status;
 
+use crate::thrift::Value as Thrift;
 use crate::thrift::protocol::plain_json;
-use crate::thrift::value::Value as Thrift;
 use serde_json::Value;
 
 /// A Thrift value as JSON with the interface's names.

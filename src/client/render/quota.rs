@@ -10,9 +10,18 @@ pub fn text(quota: &GetQuotaResult) -> String {
     amounts(&mut out, quota.quota.as_ref());
     let sections = [
         ("Production shared pool", &quota.prod_shared_consumption),
-        ("Production dedicated pool", &quota.prod_dedicated_consumption),
-        ("Non-production shared pool", &quota.non_prod_shared_consumption),
-        ("Non-production dedicated pool", &quota.non_prod_dedicated_consumption),
+        (
+            "Production dedicated pool",
+            &quota.prod_dedicated_consumption,
+        ),
+        (
+            "Non-production shared pool",
+            &quota.non_prod_shared_consumption,
+        ),
+        (
+            "Non-production dedicated pool",
+            &quota.non_prod_dedicated_consumption,
+        ),
     ];
     for (name, used) in sections {
         if used.is_some() {
@@ -24,7 +33,9 @@ pub fn text(quota: &GetQuotaResult) -> String {
 }
 
 fn amounts(out: &mut String, aggregate: Option<&ResourceAggregate>) {
-    let resources = aggregate.map(|a| a.resources.as_slice()).unwrap_or_default();
+    let resources = aggregate
+        .map(|a| a.resources.as_slice())
+        .unwrap_or_default();
     let rank = |r: &Resource| match r {
         Resource::NumCpus(_) => 0,
         Resource::RamMb(_) => 1,
@@ -60,7 +71,11 @@ mod tests {
     fn only_what_is_there_is_shown() {
         let some = |cpus| {
             Some(ResourceAggregate {
-                resources: vec![Resource::DiskMb(3), Resource::NumCpus(cpus), Resource::RamMb(2)],
+                resources: vec![
+                    Resource::DiskMb(3),
+                    Resource::NumCpus(cpus),
+                    Resource::RamMb(2),
+                ],
             })
         };
         let quota = GetQuotaResult {

@@ -26,7 +26,8 @@ impl JobTasks {
             task.task_events.sort_by_key(|e| e.timestamp);
         }
         tasks.sort_by_key(|task| (instance_of(task), born(task)));
-        let is_active = |task: &ScheduledTask| task.status.is_some_and(|s| ACTIVE_STATES.contains(&s));
+        let is_active =
+            |task: &ScheduledTask| task.status.is_some_and(|s| ACTIVE_STATES.contains(&s));
         let (active, inactive) = tasks.into_iter().partition(is_active);
         Self {
             key,
@@ -61,7 +62,10 @@ fn task(out: &mut String, task: &ScheduledTask, zone: &TimeZone) {
     let job = config.job.clone().unwrap_or_default();
     let or_none = |text: Option<&str>| text.unwrap_or("None").to_owned();
     let mut line = |text: String| write!(out, "\n\t{text}").expect(STRINGS);
-    let place = assigned.slave_host.as_deref().map(|host| format!(" on {host}"));
+    let place = assigned
+        .slave_host
+        .as_deref()
+        .map(|host| format!(" on {host}"));
     line(format!(
         "Task role: {}, env: {}, name: {}, instance: {}, status: {}{}",
         or_none(job.role.as_deref()),
@@ -74,7 +78,9 @@ fn task(out: &mut String, task: &ScheduledTask, zone: &TimeZone) {
     line(format!("  {}", resources(&config)));
     if !assigned.assigned_ports.is_empty() {
         let ports = assigned.assigned_ports.iter();
-        let ports: Vec<String> = ports.map(|(name, port)| format!("u'{name}': {port}")).collect();
+        let ports: Vec<String> = ports
+            .map(|(name, port)| format!("u'{name}': {port}"))
+            .collect();
         line(format!("  assigned ports: {{{}}}", ports.join(", ")));
         let (count, max) = (task.failure_count, config.max_task_failures);
         line(format!("  failure count: {count} (max {max})"));
@@ -87,7 +93,11 @@ fn task(out: &mut String, task: &ScheduledTask, zone: &TimeZone) {
         line("  metadata:".to_owned());
         for pair in &config.metadata {
             let (key, value) = (pair.key.as_deref(), pair.value.as_deref());
-            line(format!("\t  (key: '{}', value: '{}')", or_none(key), or_none(value)));
+            line(format!(
+                "\t  (key: '{}', value: '{}')",
+                or_none(key),
+                or_none(value)
+            ));
         }
     }
 }
@@ -102,12 +112,18 @@ fn resources(config: &TaskConfig) -> String {
     };
     let mut all: Vec<(u8, String)> = config.resources.iter().map(shown).collect();
     all.sort();
-    all.into_iter().map(|(_, text)| text).collect::<Vec<_>>().join(", ")
+    all.into_iter()
+        .map(|(_, text)| text)
+        .collect::<Vec<_>>()
+        .join(", ")
 }
 
 fn event(event: &TaskEvent, zone: &TimeZone) -> String {
     let at = Timestamp::from_millisecond(event.timestamp).unwrap_or(Timestamp::UNIX_EPOCH);
-    let at = at.to_zoned(zone.clone()).strftime("%Y-%m-%d %H:%M:%S").to_string();
+    let at = at
+        .to_zoned(zone.clone())
+        .strftime("%Y-%m-%d %H:%M:%S")
+        .to_string();
     let status = event.status.map_or("None", |s| s.name());
     match &event.message {
         Some(message) => format!("{at} {status}: {message}"),

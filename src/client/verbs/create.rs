@@ -22,10 +22,14 @@ pub fn create(session: &mut Session<'_, '_>, args: &Create) -> Outcome {
     if job.config.cron_schedule.is_some() {
         return Err(CommandError::new(
             Exit::CommandFailure,
-            format!("{key} is a cron job: use \"aurora cron schedule\" instead of \"aurora job create\""),
+            format!(
+                "{key} is a cron job: use \"aurora cron schedule\" instead of \"aurora job create\""
+            ),
         ));
     }
-    session.world.info(&format!("Creating job {}", key.job.name()));
+    session
+        .world
+        .info(&format!("Creating job {}", key.job.name()));
     let request = Request::CreateJob(Box::new(CreateJob {
         description: Some(convert::job_configuration(&job)),
     }));
@@ -41,7 +45,9 @@ pub fn create(session: &mut Session<'_, '_>, args: &Create) -> Outcome {
             format!("Error occurred while creating job {key}"),
         ));
     }
-    session.world.print(&format!("Job create succeeded: job url={url}"));
+    session
+        .world
+        .print(&format!("Job create succeeded: job url={url}"));
     Ok(Exit::Ok)
 }
 

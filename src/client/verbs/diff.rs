@@ -1,5 +1,6 @@
 //! `aurora job diff`: a file against the running job.
 
+use crate::base::rng::Rng;
 use crate::client::args::Diff;
 use crate::client::convert;
 use crate::client::exit::{CommandError, Exit, Outcome};
@@ -7,7 +8,6 @@ use crate::client::key::ClusterJob;
 use crate::client::render::diff::{dump, ranges};
 use crate::client::scheduler::{COMMAND_FAILURE, Repeat};
 use crate::client::session::{JobSource, Session};
-use crate::base::rng::Rng;
 use crate::thrift::api::{ConfigGroup, ResponseResult, TaskConfig};
 use crate::thrift::service::{GetConfigSummary, PopulateJobConfig, Request};
 use std::collections::{BTreeMap, BTreeSet};
@@ -38,7 +38,10 @@ pub fn diff(session: &mut Session<'_, '_>, args: &Diff) -> Outcome {
         _ => None,
     };
     let local = local.ok_or_else(|| {
-        CommandError::new(Exit::Unknown, "the scheduler's reply holds no task description")
+        CommandError::new(
+            Exit::Unknown,
+            "the scheduler's reply holds no task description",
+        )
     })?;
     let remote = remote_groups(session, args.from.as_ref().unwrap_or(key))?;
     let change = Change::between(&local, count, &remote, args.spec.instances.as_ref());
@@ -108,7 +111,10 @@ fn instances(group: &ConfigGroup) -> BTreeSet<u32> {
     /// Replies are bounded by what a scheduler can hold.
     const MOST: usize = 1_000_000;
     let one = |n: i32| u32::try_from(n).unwrap_or(0);
-    let all = group.instances.iter().flat_map(|r| one(r.first)..=one(r.last));
+    let all = group
+        .instances
+        .iter()
+        .flat_map(|r| one(r.first)..=one(r.last));
     all.take(MOST).collect()
 }
 
@@ -119,20 +125,29 @@ fn show(
 ) -> Result<(), CommandError> {
     session.world.print("This job update will:");
     if !change.add.is_empty() {
-        session.world.print(&format!("add instances: {}", ranges(&change.add)));
+        session
+            .world
+            .print(&format!("add instances: {}", ranges(&change.add)));
     }
     if !change.remove.is_empty() {
-        session.world.print(&format!("remove instances: {}", ranges(&change.remove)));
+        session
+            .world
+            .print(&format!("remove instances: {}", ranges(&change.remove)));
     }
     let local = dump(local);
     for (remote, instances) in &change.update {
-        session.world.print(&format!("update instances: {}", ranges(instances)));
+        session
+            .world
+            .print(&format!("update instances: {}", ranges(instances)));
         session.world.print("with diff:\n");
         let text = compare(&session.world.settings.diff_viewer, remote, &local)?;
         session.world.print(&text);
     }
     if !change.unchanged.is_empty() {
-        session.world.print(&format!("not change instances: {}", ranges(&change.unchanged)));
+        session.world.print(&format!(
+            "not change instances: {}",
+            ranges(&change.unchanged)
+        ));
     }
     Ok(())
 }
@@ -144,7 +159,11 @@ impl Scratch {
     fn new(text: &str) -> std::io::Result<Self> {
         let name = format!("aurora-diff-{}", Rng::from_os().uuid());
         let path = std::env::temp_dir().join(name);
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&path)?;
         let scratch = Self(path);
         file.write_all(text.as_bytes())?;
         Ok(scratch)
@@ -165,7 +184,9 @@ fn compare(program: &str, remote: &str, local: &str) -> Result<String, CommandEr
         CommandError::new(Exit::CommandFailure, format!("{program} failed: {reason}"))
     };
     let mut words = program.split_whitespace();
-    let name = words.next().ok_or_else(|| failed("no program".to_owned()))?;
+    let name = words
+        .next()
+        .ok_or_else(|| failed("no program".to_owned()))?;
     let scratch = |text: &str| Scratch::new(text).map_err(|error| failed(error.to_string()));
     let (remote, local) = (scratch(remote)?, scratch(local)?);
     let output = Command::new(name)
@@ -214,6 +235,9 @@ mod tests {
         let text = compare("diff -u", "a\n", "b\n").unwrap();
         assert!(text.contains("-a") && text.contains("+b"), "{text}");
         assert_eq!(compare("false", "", "").unwrap(), "");
-        assert_eq!(compare("no-such-program", "", "").unwrap_err().exit, Exit::CommandFailure);
+        assert_eq!(
+            compare("no-such-program", "", "").unwrap_err().exit,
+            Exit::CommandFailure
+        );
     }
 }

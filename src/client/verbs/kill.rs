@@ -27,7 +27,9 @@ pub fn kill(session: &mut Session<'_, '_>, args: &Kill) -> Outcome {
     let active = instances_of(&tasks);
     if args.strict && !wanted.is_subset(&active) {
         let absent = show_instances(wanted.difference(&active));
-        return Err(CommandError::parameter(format!("Invalid instance parameter: {absent}")));
+        return Err(CommandError::parameter(format!(
+            "Invalid instance parameter: {absent}"
+        )));
     }
     let order = Order {
         key,
@@ -99,7 +101,12 @@ fn send(
         message: order.message.map(str::to_owned),
     }));
     let heading = format!("{which} failed with error:");
-    session.demand(&order.key.cluster, &request, Repeat::ById, (Exit::Api, &heading))?;
+    session.demand(
+        &order.key.cluster,
+        &request,
+        Repeat::ById,
+        (Exit::Api, &heading),
+    )?;
     Ok(())
 }
 
@@ -110,16 +117,23 @@ fn kill_at_once(
 ) -> Result<(), CommandError> {
     // An empty list means every instance to the scheduler, and must never be sent for none.
     if instances.is_some_and(|wanted| wire_instances(wanted).is_empty()) {
-        return Err(CommandError::parameter(format!("No such instance of {}", order.key)));
+        return Err(CommandError::parameter(format!(
+            "No such instance of {}",
+            order.key
+        )));
     }
     send(session, order, instances)?;
     if wait(session, order.key, instances, Goal::Ended, Some(KILL_LIMIT))? {
         return Ok(());
     }
-    let which = instances.map_or_else(|| "All instances".to_owned(), |instances| {
-        format!("Instances {}", show_instances(instances))
-    });
-    Err(CommandError::new(Exit::Timeout, format!("{which} were not killed in time")))
+    let which = instances.map_or_else(
+        || "All instances".to_owned(),
+        |instances| format!("Instances {}", show_instances(instances)),
+    );
+    Err(CommandError::new(
+        Exit::Timeout,
+        format!("{which} were not killed in time"),
+    ))
 }
 
 fn kill_in_batches(
@@ -139,11 +153,21 @@ fn kill_in_batches(
         let batch: BTreeSet<u32> = batch.iter().copied().collect();
         send(session, order, Some(&batch))?;
         let shown = show_instances(&batch);
-        if wait(session, order.key, Some(&batch), Goal::Ended, Some(KILL_LIMIT))? {
-            session.world.print(&format!("Successfully killed instances {shown}"));
+        if wait(
+            session,
+            order.key,
+            Some(&batch),
+            Goal::Ended,
+            Some(KILL_LIMIT),
+        )? {
+            session
+                .world
+                .print(&format!("Successfully killed instances {shown}"));
             continue;
         }
-        session.world.complain(&format!("Instances {shown} were not killed in time"));
+        session
+            .world
+            .complain(&format!("Instances {shown} were not killed in time"));
         errors += 1;
         if errors > order.max_total_failures {
             return Err(CommandError::new(

@@ -6,7 +6,7 @@ use crate::client::key::{ClusterJob, PartialKey};
 use crate::client::render::status::{self, JobTasks};
 use crate::client::scheduler::{COMMAND_FAILURE, Repeat};
 use crate::client::session::Session;
-use crate::model::job::JobKey;
+use crate::model::JobKey;
 use crate::thrift::api::{JobKey as ApiKey, ResponseResult};
 use crate::thrift::service::{GetJobs, Request};
 use std::collections::BTreeSet;
@@ -79,15 +79,26 @@ fn matching(
         let Some(ResponseResult::GetJobsResult(jobs)) = result else {
             continue;
         };
-        let keys = jobs.configs.iter().filter_map(|c| model_key(c.key.as_ref()?));
-        found.extend(keys.filter(|job| pattern.matches(job)).map(|job| ClusterJob {
-            cluster: cluster.clone(),
-            job,
-        }));
+        let keys = jobs
+            .configs
+            .iter()
+            .filter_map(|c| model_key(c.key.as_ref()?));
+        found.extend(
+            keys.filter(|job| pattern.matches(job))
+                .map(|job| ClusterJob {
+                    cluster: cluster.clone(),
+                    job,
+                }),
+        );
     }
     Ok(found.into_iter().collect())
 }
 
 fn model_key(key: &ApiKey) -> Option<JobKey> {
-    JobKey::new(key.role.as_ref()?, key.environment.as_ref()?, key.name.as_ref()?).ok()
+    JobKey::new(
+        key.role.as_ref()?,
+        key.environment.as_ref()?,
+        key.name.as_ref()?,
+    )
+    .ok()
 }

@@ -25,7 +25,9 @@ pub fn restart(session: &mut Session<'_, '_>, args: &Restart) -> Outcome {
         && !wanted.is_subset(&active)
     {
         let absent = show_instances(wanted.difference(&active));
-        return Err(CommandError::parameter(format!("Invalid instance parameter: {absent}")));
+        return Err(CommandError::parameter(format!(
+            "Invalid instance parameter: {absent}"
+        )));
     }
     let wanted = args.spec.instances.clone().unwrap_or(active);
     if wanted.is_empty() {
@@ -37,7 +39,9 @@ pub fn restart(session: &mut Session<'_, '_>, args: &Restart) -> Outcome {
     warn_of_promises(session, &tasks, "Restarting");
     rolling(session, args, key, &wanted)?;
     session.open_job_page(key, args.open_browser)?;
-    session.world.print(&format!("Job {key} restarted successfully"));
+    session
+        .world
+        .print(&format!("Job {key} restarted successfully"));
     Ok(Exit::Ok)
 }
 
@@ -54,14 +58,21 @@ fn rolling(
         let size = queue.len().min(args.batch_size as usize);
         let batch: BTreeSet<u32> = queue.drain(..size).collect();
         let shown = show_instances(&batch);
-        session.world.info(&format!("Restarting instances: {shown}"));
+        session
+            .world
+            .info(&format!("Restarting instances: {shown}"));
         let request = Request::RestartShards(Box::new(RestartShards {
             job: Some(convert::job_key(&key.job)),
             shard_ids: wire_instances(&batch),
         }));
         let heading = format!("Error restarting job {key}:");
         // Restarting what was just restarted does no harm: upstream repeats this call too.
-        session.demand(&key.cluster, &request, Repeat::Always, (Exit::Api, &heading))?;
+        session.demand(
+            &key.cluster,
+            &request,
+            Repeat::Always,
+            (Exit::Api, &heading),
+        )?;
         let failed = watch(session, args, key, &batch)?;
         for instance in &failed {
             let count = failures.entry(*instance).or_default();
@@ -74,7 +85,9 @@ fn rolling(
         }
         if !failed.is_empty() {
             let shown = show_instances(&failed);
-            session.world.warn(&format!("Instances {shown} did not stay up"));
+            session
+                .world
+                .warn(&format!("Instances {shown} did not stay up"));
         }
         if i64::try_from(given_up.len()).unwrap_or(i64::MAX) > args.max_total_failures {
             let shown = show_instances(&given_up);
@@ -117,7 +130,10 @@ fn watch(
         if open.is_empty() {
             return Ok(failed);
         }
-        progress.show(&format!("watching instances {}", show_instances(open.keys())));
+        progress.show(&format!(
+            "watching instances {}",
+            show_instances(open.keys())
+        ));
         time.sleep(interval);
     }
 }
