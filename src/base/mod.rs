@@ -4,6 +4,7 @@
 //! clock and entropy are read in [`clock`] and [`rng`] and nowhere else, so that every decision above
 //! can be replayed from a seed and a list of instants.
 
+pub mod argv;
 pub mod backoff;
 pub mod clock;
 pub mod frame;

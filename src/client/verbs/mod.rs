@@ -1,0 +1,88 @@
+//! What each verb does.
+
+mod add;
+mod config;
+mod create;
+mod diff;
+mod inspect;
+mod kill;
+mod listing;
+mod quota;
+mod restart;
+
+use super::args::{ConfigVerb, JobVerb, Noun, QuotaVerb};
+use super::exit::{CommandError, Exit, Outcome};
+use super::key::KeyError;
+use super::session::{Session, instance_of};
+use crate::thrift::api::{ScheduledTask, SlaPolicy};
+
+impl From<KeyError> for CommandError {
+    fn from(error: KeyError) -> Self {
+        Self::parameter(error.to_string())
+    }
+}
+
+/// Does what the command line asks for.
+///
+/// # Errors
+///
+/// What ended it.
+pub fn run(session: &mut Session<'_, '_>, noun: &Noun) -> Outcome {
+    match noun {
+        Noun::Job(job) => match &job.verb {
+            JobVerb::Create(args) => create::create(session, args),
+            JobVerb::Status(args) => listing::status(session, args),
+            JobVerb::List(args) => listing::list(session, args),
+            JobVerb::Inspect(args) => inspect::inspect(session, args),
+            JobVerb::Kill(args) => kill::kill(session, args),
+            JobVerb::KillAll(args) => kill::kill_all(session, args),
+            JobVerb::Restart(args) => restart::restart(session, args),
+            JobVerb::Add(args) => add::add(session, args),
+            JobVerb::Diff(args) => diff::diff(session, args),
+            JobVerb::Open(args) => listing::open(session, args),
+        },
+        Noun::Config(config) => match &config.verb {
+            ConfigVerb::List(args) => config::list(session, args),
+        },
+        Noun::Quota(quota) => match &quota.verb {
+            QuotaVerb::Get(args) => quota::get(session, args),
+        },
+        Noun::Cron(_) | Noun::Update(_) | Noun::Task(_) | Noun::Sla(_) => Err(CommandError::new(
+            Exit::InvalidCommand,
+            "this command is not supported yet by this version",
+        )),
+    }
+}
+
+/// Refuses failure limits below zero and empty batches.
+fn check_limits(batch_size: u32, max_total_failures: i64) -> Result<(), CommandError> {
+    if max_total_failures < 0 {
+        let message = "--max-total-failures must not be negative";
+        return Err(CommandError::parameter(message));
+    }
+    if batch_size == 0 {
+        return Err(CommandError::parameter("--batch-size must be at least 1"));
+    }
+    Ok(())
+}
+
+/// Warns if instances promise to stay up: neither kill nor restart asks.
+fn warn_of_promises(session: &mut Session<'_, '_>, tasks: &[ScheduledTask], doing: &str) {
+    let promises = |task: &ScheduledTask| {
+        let config = task.assigned_task.as_ref().and_then(|a| a.task.as_ref());
+        let policy = config.and_then(|c| c.sla_policy.as_ref());
+        matches!(
+            policy,
+            Some(SlaPolicy::CountSlaPolicy(_) | SlaPolicy::PercentageSlaPolicy(_))
+        )
+    };
+    if tasks.iter().any(promises) {
+        let text = format!("WARNING: {doing} instances without updating SlaPolicy.");
+        session.world.complain(&text);
+    }
+}
+
+/// The instances of some tasks.
+fn instances_of(tasks: &[ScheduledTask]) -> std::collections::BTreeSet<u32> {
+    tasks.iter().filter_map(instance_of).collect()
+}

@@ -1,0 +1,157 @@
+//! What a command has to do with the outside, but for the scheduler: two streams, a clock, a few settings.
+
+use crate::base::clock::{self, Instant, Timestamp};
+use std::io::Write;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Reads the time and lets it pass.
+pub trait Time {
+    /// A point on the monotonic clock.
+    fn now(&self) -> Instant;
+    /// The wall clock.
+    fn wall(&self) -> Timestamp;
+    /// Waits.
+    fn sleep(&self, duration: Duration);
+}
+
+/// The real time.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct RealTime;
+
+impl Time for RealTime {
+    fn now(&self) -> Instant {
+        clock::now()
+    }
+
+    fn wall(&self) -> Timestamp {
+        clock::wall()
+    }
+
+    fn sleep(&self, duration: Duration) {
+        std::thread::sleep(duration);
+    }
+}
+
+/// What a command reads from its surroundings besides files and the network.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The cluster files, in the order in which they are read; a missing one is no error.
+    pub cluster_files: Vec<PathBuf>,
+    /// Who runs the client.
+    pub user: String,
+    /// The program that compares task descriptions.
+    pub diff_viewer: String,
+    /// The program that opens web pages.
+    pub browser: Option<String>,
+    /// The zone in which times are shown.
+    pub zone: jiff::tz::TimeZone,
+    /// A file with passwords in the format of netrc.
+    pub netrc: Option<PathBuf>,
+    /// Whether a person watches: progress may then be drawn.
+    pub interactive: bool,
+}
+
+impl Settings {
+    /// As the environment of this process says.
+    pub fn from_env() -> Self {
+        let var = |name: &str| std::env::var(name).ok().filter(|v| !v.is_empty());
+        let home = var("HOME").map(PathBuf::from);
+        let root = var("AURORA_CONFIG_ROOT").unwrap_or_else(|| "/etc/aurora".to_owned());
+        let root = PathBuf::from(root);
+        // The variable names a folder; the customer's page reads as if it named the file.
+        let system = if root.is_file() {
+            root
+        } else {
+            root.join("clusters.json")
+        };
+        let own = home.as_ref().map(|h| h.join(".aurora/clusters.json"));
+        Self {
+            cluster_files: std::iter::once(system).chain(own).collect(),
+            user: user_name().or_else(|| var("USER")).unwrap_or_default(),
+            diff_viewer: var("DIFF_VIEWER").unwrap_or_else(|| "diff".to_owned()),
+            browser: var("BROWSER"),
+            zone: jiff::tz::TimeZone::system(),
+            netrc: var("NETRC")
+                .map(PathBuf::from)
+                .or_else(|| home.map(|h| h.join(".netrc"))),
+            interactive: std::io::IsTerminal::is_terminal(&std::io::stderr()),
+        }
+    }
+}
+
+fn user_name() -> Option<String> {
+    let user = nix::unistd::User::from_uid(nix::unistd::geteuid());
+    user.ok().flatten().map(|user| user.name)
+}
+
+/// The streams, the clock and the settings of one command.
+pub struct World<'a> {
+    out: &'a mut dyn Write,
+    err: &'a mut dyn Write,
+    time: &'a dyn Time,
+    /// What the surroundings say.
+    pub settings: Settings,
+    /// Whether details are logged: `--verbose`.
+    pub verbose: bool,
+    deaf: bool,
+}
+
+impl<'a> World<'a> {
+    /// Puts a world together.
+    pub fn new(
+        out: &'a mut dyn Write,
+        err: &'a mut dyn Write,
+        time: &'a dyn Time,
+        settings: Settings,
+    ) -> Self {
+        Self {
+            out,
+            err,
+            time,
+            settings,
+            verbose: false,
+            deaf: false,
+        }
+    }
+
+    /// The clock.
+    pub fn time(&self) -> &'a dyn Time {
+        self.time
+    }
+
+    /// Writes `text` and an end of line to the output.
+    pub fn print(&mut self, text: &str) {
+        // Whoever reads may have gone away, as `head` does: what is done is still done.
+        let written = writeln!(self.out, "{text}").and_then(|()| self.out.flush());
+        self.deaf |= written.is_err();
+    }
+
+    /// Writes `text` and an end of line to the error stream.
+    pub fn complain(&mut self, text: &str) {
+        let written = writeln!(self.err, "{text}").and_then(|()| self.err.flush());
+        self.deaf |= written.is_err();
+    }
+
+    /// Logs something of interest.
+    pub fn info(&mut self, text: &str) {
+        self.complain(&format!(" INFO] {text}"));
+    }
+
+    /// Logs something that may be wrong.
+    pub fn warn(&mut self, text: &str) {
+        self.complain(&format!(" WARN] {text}"));
+    }
+
+    /// Logs a detail, if details are wanted.
+    pub fn debug(&mut self, text: &str) {
+        if self.verbose {
+            self.complain(&format!("DEBUG] {text}"));
+        }
+    }
+
+    /// Whether nobody reads one of the streams any more.
+    pub fn is_deaf(&self) -> bool {
+        self.deaf
+    }
+}
