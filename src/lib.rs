@@ -26,6 +26,7 @@ pub mod daemon;
 pub mod domain;
 pub mod driver;
 pub mod executor;
+pub mod http;
 pub mod model;
 pub mod net;
 pub mod paxos;

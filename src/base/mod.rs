@@ -10,4 +10,5 @@ pub mod clock;
 pub mod frame;
 pub mod nearest;
 pub mod rng;
+pub mod stats;
 pub mod units;

@@ -10,8 +10,10 @@ use super::evidence::EvidenceFile;
 use super::store::{Batch, Store, StoreError};
 use super::stored::{self, Evidence, META_KEY, Meta, StoredError};
 use crate::base::clock;
-use crate::paxos::{Ballot, Configuration, Entry, Member, Position, Record, Recovered, Run, Status};
 use crate::paxos::Value;
+use crate::paxos::{
+    Ballot, Configuration, Entry, Member, Position, Record, Recovered, Run, Status,
+};
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -57,7 +59,9 @@ pub struct Disk {
 
 impl std::fmt::Debug for Disk {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Disk").field("meta", &self.meta).finish_non_exhaustive()
+        f.debug_struct("Disk")
+            .field("meta", &self.meta)
+            .finish_non_exhaustive()
     }
 }
 
@@ -379,15 +383,16 @@ pub fn read_entries(
     let mut result = Ok(());
     // The run that covers `from` may begin before it.
     let start = from.0.saturating_sub(Run::VALUES_MAX as u64 - 1);
-    store.scan(&stored::runs_from(Position(start)), &mut |key, value| {
-        match stored::decode_run(key, value) {
+    store.scan(
+        &stored::runs_from(Position(start)),
+        &mut |key, value| match stored::decode_run(key, value) {
             Ok(run) => merge.add(&run),
             Err(error) => {
                 result = Err(error);
                 ControlFlow::Break(())
             }
-        }
-    })?;
+        },
+    )?;
     result?;
     merge.emit_below(through.next());
     if merge.entries.is_empty() && from <= through {
@@ -419,7 +424,8 @@ impl Merge {
             }
             let held = self.pending.get(&entry.position);
             if held.is_none_or(|(ballot, _)| *ballot < entry.ballot) {
-                self.pending.insert(entry.position, (entry.ballot, entry.value));
+                self.pending
+                    .insert(entry.position, (entry.ballot, entry.value));
             }
         }
         ControlFlow::Continue(())

@@ -1,2 +1,1 @@
 //! `aurora-log`, also called `mesos-log`: the operators' tool for a replica.
-

@@ -1,0 +1,105 @@
+//! The API's door: `/api` and `/apibeta`.
+
+use super::door::{self, Hangup};
+use super::state::Shared;
+use std::future::Future;
+use std::pin::Pin;
+use tide::{Request, Response};
+
+/// A future in a box, as traits that are used as objects need it.
+pub type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// A call as it came.
+#[derive(Clone, Copy, Debug)]
+pub struct ApiCall<'a> {
+    /// The Content-Type header.
+    pub content_type: Option<&'a str>,
+    /// The Accept header; `None` also when there is more than one.
+    pub accept: Option<&'a str>,
+    /// The X-Aurora-Request-Id header.
+    pub request_id: Option<&'a str>,
+    /// The whole body.
+    pub body: &'a [u8],
+}
+
+/// What to send back.
+#[derive(Clone, Debug)]
+pub struct ApiReply {
+    /// The HTTP status.
+    pub status: u16,
+    /// The body's type.
+    pub content_type: &'static str,
+    /// The body.
+    pub body: Vec<u8>,
+    /// Close the connection without any answer: the outcome is unknown.
+    pub close: bool,
+}
+
+/// The Thrift services.
+pub trait ApiDoor: Send + Sync + 'static {
+    /// Answers a Thrift message in any of its encodings.
+    fn serve<'a>(&'a self, call: ApiCall<'a>) -> Boxed<'a, ApiReply>;
+
+    /// Answers a method by name with parameters as a JSON object.
+    fn serve_json<'a>(&'a self, method: &'a str, call: ApiCall<'a>) -> Boxed<'a, ApiReply> {
+        let (_, _) = (method, call);
+        Box::pin(async {
+            ApiReply {
+                status: 501,
+                content_type: "application/json",
+                body: br#"{"error":"not supported yet"}"#.to_vec(),
+                close: false,
+            }
+        })
+    }
+}
+
+pub(super) async fn thrift(request: Request<Shared>) -> tide::Result {
+    let incoming = door::incoming(&request);
+    let call = call_of(&incoming);
+    let app = request.state();
+    let mut response = answer(app.config.api.serve(call).await);
+    if let Some(origin) = &app.config.cors_origin {
+        response.insert_header("Access-Control-Allow-Origin", origin);
+        response.insert_header(
+            "Access-Control-Allow-Methods",
+            "DELETE,GET,HEAD,OPTIONS,POST,PUT",
+        );
+        response.insert_header(
+            "Access-Control-Allow-Headers",
+            "Accept,Content-Type,Origin,X-Requested-With",
+        );
+    }
+    Ok(response)
+}
+
+pub(super) async fn json(request: Request<Shared>) -> tide::Result {
+    let incoming = door::incoming(&request);
+    let method = super::path::parameter(&request, "method")?;
+    let call = call_of(&incoming);
+    Ok(answer(
+        request.state().config.api.serve_json(&method, call).await,
+    ))
+}
+
+fn call_of(incoming: &door::Incoming) -> ApiCall<'_> {
+    let headers = &incoming.headers;
+    let mut accepts = headers.all("accept");
+    ApiCall {
+        content_type: headers.first("content-type"),
+        accept: accepts.next().filter(|_| accepts.next().is_none()),
+        request_id: headers.first("x-aurora-request-id"),
+        body: &incoming.body,
+    }
+}
+
+fn answer(reply: ApiReply) -> Response {
+    let mut response = Response::new(reply.status);
+    if reply.close {
+        response.insert_ext(Hangup);
+        return response;
+    }
+    response.set_body(reply.body);
+    response.insert_header("content-type", reply.content_type);
+    response
+}

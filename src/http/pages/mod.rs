@@ -1,0 +1,18 @@
+//! The pages: made on the server, one style sheet, no script, for light and dark screens.
+//!
+//! Each page is a function from the committed tables and the published view to markup. maud escapes
+//! every text; nothing is ever inserted raw.
+
+mod figures;
+mod job;
+mod layout;
+mod levels;
+mod machines;
+mod roles;
+mod text;
+
+pub(super) use job::{instance, job};
+pub(super) use layout::{STYLE_PATH, icon, style};
+pub(super) use levels::log_levels;
+pub(super) use machines::{machine, machines};
+pub(super) use roles::{environment, role, roles};
