@@ -2,6 +2,8 @@
 //!
 //! [`handle`] is what the rest of the program sees.
 
+pub mod engine;
 pub mod handle;
 
+pub use engine::{Effect, Engine, EngineOptions};
 pub use handle::{Command, Handle, Lifecycle, NotReady, SubmitError, View};

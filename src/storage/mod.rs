@@ -7,10 +7,15 @@
 mod answer;
 mod op;
 mod query;
+mod replay;
+mod snapshot;
 pub mod stored;
 mod tables;
+mod usage;
 
 pub use answer::{Answer, Reply, ReplyCode};
 pub use op::{ApplyError, Op};
 pub use query::TaskQuery;
+pub use replay::{Replay, ReplayError};
+pub use snapshot::Snapshot;
 pub use tables::{AgentLoad, JobTasks, Tables};

@@ -8,6 +8,7 @@ use crate::model::{
     ScheduleStatus, ScheduledTask, TaskConfig, TaskEvent, TaskId,
 };
 use imbl::{OrdMap, OrdSet};
+use std::ops::Bound;
 use std::sync::Arc;
 
 /// The state of the cluster at one moment. A clone is cheap and does not change.
@@ -111,6 +112,14 @@ impl Tables {
     /// All tasks, ended ones among them, ordered by id.
     pub fn tasks(&self) -> impl Iterator<Item = &Arc<ScheduledTask>> {
         self.tasks.values()
+    }
+
+    /// The tasks behind this id, ordered by id; all of them without one.
+    pub fn tasks_after(&self, id: Option<&TaskId>) -> impl Iterator<Item = &Arc<ScheduledTask>> {
+        let from = id.map_or(Bound::Unbounded, |id| Bound::Excluded(id.clone()));
+        self.tasks
+            .range((from, Bound::Unbounded))
+            .map(|(_, task)| task)
     }
 
     /// How many tasks there are.

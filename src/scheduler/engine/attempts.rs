@@ -1,0 +1,131 @@
+//! Attempts to place tasks.
+
+use super::Engine;
+use super::step::Step;
+use crate::base::clock::Now;
+use crate::domain::placement::{Demand, Limits, Machine, Scan, assign_ports};
+use crate::model::{Resources, ScheduleStatus, TaskConfig, TaskId};
+use crate::storage::Tables;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// After this long a group looks at all machines again, so that its reasons are not those of long ago.
+const REASONS_LAST: Duration = Duration::from_secs(600);
+
+impl Engine {
+    /// Places the first tasks of a group, as many as one attempt may and machines allow.
+    pub(super) fn attempt(&mut self, now: Now, id: u64) {
+        let options = Arc::clone(&self.means.options);
+        let Some(group) = self.pending.get(id) else {
+            return;
+        };
+        let config = Arc::clone(&group.config);
+        let first = group.tasks.values().take(options.max_tasks_per_attempt);
+        let tasks: Vec<TaskId> = first.cloned().collect();
+        let mut nearest = group.nearest.clone();
+        let mut scan = Scan {
+            seen: group.seen,
+            ..Scan::default()
+        };
+        let mut scanned = group.scanned;
+        if now.mono.since(scanned) >= REASONS_LAST {
+            (scan.seen, scanned, nearest) = (0, now.mono, Default::default());
+        }
+        let demand = Demand {
+            config: &config,
+            need: needs(&config, options.executor_overhead),
+        };
+        let mut limits = Limits::of(&config).map(|l| count_limits(l, &self.head, &config));
+        let mut step = Step::new(now, &mut self.means, &self.head);
+        let mut placed = 0;
+        for task in &tasks {
+            let pending = |t: &&Arc<_>| is_pending(t);
+            let Some(task) = step.tables.task(task).filter(pending).cloned() else {
+                continue;
+            };
+            let free = |machine: &Machine| free(&step.tables, machine, options.executor_overhead);
+            let found = self
+                .book
+                .find(&demand, limits.as_ref(), free, &mut nearest, &mut scan);
+            let Some(machine) = found.cloned() else {
+                break;
+            };
+            let load = step
+                .tables
+                .load(&machine.agent)
+                .cloned()
+                .unwrap_or_default();
+            let taken = |port| load.has_port(port);
+            let rng = &mut step.means.rng;
+            let Some(ports) = assign_ports(&config.port_names, &machine.ports, taken, rng) else {
+                break;
+            };
+            step.assign(&task, &machine.agent, &machine.host, ports);
+            if let Some(limits) = &mut limits {
+                limits.add(&machine.attributes);
+            }
+            self.book.touch(&machine.agent);
+            placed += 1;
+        }
+        let done = step.done();
+        self.note_attempt(&scan, tasks.len(), placed);
+        let penalty = match placed {
+            0 => {
+                let last = self.pending.get(id).map(|g| g.penalty).unwrap_or_default();
+                options.schedule_penalty.next(last, &mut self.means.rng)
+            }
+            _ => options.first_schedule_delay,
+        };
+        self.pending.postpone(now.mono, id, penalty);
+        if let Some(group) = self.pending.get_mut(id) {
+            (group.seen, group.scanned, group.nearest) = (scan.seen, scanned, nearest);
+        }
+        self.settle(now, done);
+    }
+
+    fn note_attempt(&mut self, scan: &Scan, tried: usize, placed: usize) {
+        self.means.count("schedule_attempts_fired", tried as u64);
+        self.means
+            .count("schedule_attempts_no_match", (tried - placed) as u64);
+        self.means.count("veto_evaluated_offers", scan.evaluated);
+        for (kind, count) in &scan.vetoes {
+            self.means.count(kind.counter(), *count);
+            let group = match kind.is_dynamic() {
+                true => "scheduling_veto_dynamic",
+                false => "scheduling_veto_static",
+            };
+            self.means.count(group, *count);
+        }
+    }
+}
+
+fn is_pending(task: &crate::model::ScheduledTask) -> bool {
+    task.status == ScheduleStatus::Pending
+}
+
+/// What a task takes of a machine, its executor's share included.
+fn needs(config: &TaskConfig, overhead: Resources) -> Resources {
+    match config.executor.is_some() {
+        true => config.resources.plus(overhead),
+        false => config.resources,
+    }
+}
+
+/// What a machine has left of its total, by what the tables assign to it.
+pub(super) fn free(tables: &Tables, machine: &Machine, overhead: Resources) -> Resources {
+    let used = tables
+        .load(&machine.agent)
+        .map(|load| load.used().plus(overhead.times(load.executors())));
+    machine.total.minus(used.unwrap_or_default())
+}
+
+/// Counts the job's tasks that hold resources, by the attributes of their machines.
+fn count_limits(mut limits: Limits, tables: &Tables, config: &TaskConfig) -> Limits {
+    for task in tables.active_tasks_of_job(&config.job) {
+        let host = task.host.as_ref().filter(|_| task.status.is_assigned());
+        if let Some(host) = host.and_then(|host| tables.host(host)) {
+            limits.add(&host.attributes);
+        }
+    }
+    limits
+}

@@ -1,0 +1,396 @@
+//! The engine: decides, one step after the other, what becomes of commands and reports.
+//!
+//! Sans-IO: it is told what happened and when, and says what to do by [`Engine::poll_effect`].
+//!
+//! It works on the *head*: the committed tables (the *bottom*) with every change on top that is still on
+//! its way to the log. Steps gather in an open batch; [`Engine::seal`] proposes the batch as one entry of
+//! the log. Each batch in flight keeps the tables that it makes and an outbox of replies and orders that
+//! follow from it. When the front one is learned, its tables become the bottom and its outbox leaves. A
+//! step that changes nothing still waits for what it has seen: its outbox joins the youngest batch.
+//!
+//! If a batch is discarded, the head is dropped, nothing later is proposed and the engine stands down.
+//! What is in memory only (task groups, timers, the book of machines) is made again from the tables when
+//! it leads again.
+
+mod attempts;
+mod commands;
+mod expiry;
+mod options;
+mod pending;
+mod reports;
+mod settle;
+mod step;
+#[cfg(test)]
+mod tests;
+mod timers;
+mod view;
+
+pub use options::EngineOptions;
+
+use crate::base::clock::{Instant, Now};
+use crate::base::rng::Rng;
+use crate::domain::placement::Book;
+use crate::driver::{DriverCommand, DriverEvent};
+use crate::scheduler::handle::{Command, Reply, ReplyCode, SubmitError};
+use crate::storage::stored::{Record, encode};
+use crate::storage::{Answer, Op, Replay, ReplayError, Snapshot, Tables};
+use pending::Pending;
+use std::collections::VecDeque;
+use std::sync::Arc;
+use step::{Done, Means, Outgoing, Step};
+use timers::{Timer, Timers};
+
+/// The longest request id that is accepted, in bytes.
+const MAX_REQUEST_ID: usize = 256;
+
+/// How many changes a batch gathers before it counts as full.
+const FULL_BATCH: usize = 10_000;
+
+/// What the engine wants done, in this order.
+#[derive(Clone, Debug)]
+pub enum Effect {
+    /// Append an entry to the log.
+    Append {
+        /// Names it when it is learned or discarded. Never used twice.
+        ticket: u64,
+        /// The entry.
+        payload: Vec<u8>,
+    },
+    /// Tell the driver.
+    Driver(DriverCommand),
+    /// Show these committed tables to readers.
+    Publish(Arc<Tables>),
+    /// Answer a command.
+    Reply {
+        /// Names the command.
+        token: u64,
+        /// The answer.
+        result: Result<Reply, SubmitError>,
+    },
+    /// All before and at this position is in a finished snapshot.
+    Truncate {
+        /// The last position that is not needed any more.
+        position: u64,
+    },
+}
+
+/// Changes and what follows from them, not yet proposed.
+#[derive(Debug, Default)]
+struct Open {
+    ops: Vec<Op>,
+    outbox: Vec<Outgoing>,
+}
+
+/// A batch on its way to the log.
+#[derive(Debug)]
+struct Flight {
+    ticket: u64,
+    /// The tables that it makes; `None` if it is part of a snapshot.
+    tables: Option<Arc<Tables>>,
+    outbox: Vec<Outgoing>,
+    /// The last position that the snapshot it finishes makes superfluous.
+    truncate: Option<u64>,
+}
+
+/// Decides. See the module's documentation.
+#[derive(Debug)]
+pub struct Engine {
+    means: Means,
+    /// Made while following; taken when leading begins.
+    replay: Option<Replay>,
+    bottom: Arc<Tables>,
+    /// The position of the entry that made the bottom.
+    position: u64,
+    head: Tables,
+    open: Open,
+    flights: VecDeque<Flight>,
+    next_ticket: u64,
+    effects: VecDeque<Effect>,
+    book: Book,
+    pending: Pending,
+    timers: Timers,
+    snapshot: Option<(Snapshot, u64)>,
+}
+
+impl Engine {
+    /// An engine with empty tables that follows.
+    pub fn new(options: EngineOptions, rng: Rng) -> Self {
+        let options = Arc::new(options);
+        Self {
+            pending: Pending::new(options.max_attempts_per_sec),
+            means: Means {
+                options,
+                rng,
+                counters: Default::default(),
+            },
+            replay: Some(Replay::default()),
+            bottom: Arc::default(),
+            position: 0,
+            head: Tables::default(),
+            open: Open::default(),
+            flights: VecDeque::new(),
+            next_ticket: 1,
+            effects: VecDeque::new(),
+            book: Book::default(),
+            timers: Timers::default(),
+            snapshot: None,
+        }
+    }
+
+    /// Whether it leads.
+    pub fn is_leading(&self) -> bool {
+        self.replay.is_none()
+    }
+
+    /// The committed tables.
+    pub fn tables(&self) -> &Arc<Tables> {
+        &self.bottom
+    }
+
+    /// It leads from now on: all that the log holds has been replayed.
+    ///
+    /// # Errors
+    ///
+    /// The log lacks something. The engine cannot lead.
+    pub fn handle_leading(&mut self, now: Now) -> Result<(), ReplayError> {
+        let Some(replay) = self.replay.take() else {
+            return Ok(());
+        };
+        if let Err(error) = replay.check_complete() {
+            self.replay = Some(replay);
+            return Err(error);
+        }
+        self.bottom = Arc::new(replay.tables().clone());
+        self.head = Tables::clone(&self.bottom);
+        self.effects
+            .push_back(Effect::Publish(Arc::clone(&self.bottom)));
+        self.begin(now);
+        Ok(())
+    }
+
+    /// An entry of the log was learned.
+    ///
+    /// # Errors
+    ///
+    /// The entry does not follow from those before: the engine must not go on.
+    pub fn handle_learned(
+        &mut self,
+        position: u64,
+        ticket: Option<u64>,
+        payload: &[u8],
+    ) -> Result<(), ReplayError> {
+        if let Some(replay) = &mut self.replay {
+            replay.entry(payload)?;
+            self.position = position;
+            return Ok(());
+        }
+        if payload.is_empty() {
+            return Ok(());
+        }
+        let expected = self
+            .flights
+            .front()
+            .is_some_and(|f| Some(f.ticket) == ticket);
+        let Some(flight) = self.flights.pop_front().filter(|_| expected) else {
+            // Someone else writes while we lead. Replaying it says what does not fit.
+            let mut replay = Replay::from(Tables::clone(&self.bottom));
+            self.stand_down();
+            replay.entry(payload)?;
+            self.replay = Some(replay);
+            return Ok(());
+        };
+        if let Some(tables) = flight.tables {
+            self.bottom = tables;
+            self.position = position;
+            self.effects
+                .push_back(Effect::Publish(Arc::clone(&self.bottom)));
+        }
+        if let Some(position) = flight.truncate {
+            self.effects.push_back(Effect::Truncate { position });
+        }
+        self.release(flight.outbox);
+        Ok(())
+    }
+
+    /// It leads no more: what was on its way may or may not be learned.
+    pub fn handle_discarded(&mut self) {
+        if self.is_leading() {
+            self.stand_down();
+        }
+    }
+
+    /// Someone asks for a change. The answer is an [`Effect::Reply`] with this token.
+    ///
+    /// A `request` that was answered before gets the same answer and changes nothing.
+    pub fn handle_command(
+        &mut self,
+        now: Now,
+        token: u64,
+        request: Option<&str>,
+        command: &Command,
+    ) {
+        if !self.is_leading() {
+            let result = Err(SubmitError::NotReady);
+            self.effects.push_back(Effect::Reply { token, result });
+            return;
+        }
+        let reply = match request {
+            Some(request) if request.len() > MAX_REQUEST_ID => {
+                Reply::invalid("The request id is too long.")
+            }
+            Some(request) => match self.head.answer(request) {
+                Some(answer) => answer.reply.clone(),
+                None => self.run_command(now, Some(request), command),
+            },
+            None => self.run_command(now, None, command),
+        };
+        let result = Ok(reply);
+        self.open.outbox.push(Outgoing::Reply { token, result });
+    }
+
+    fn run_command(&mut self, now: Now, request: Option<&str>, command: &Command) -> Reply {
+        let mut step = Step::new(now, &mut self.means, &self.head);
+        let reply = commands::run(&mut step, command);
+        if reply.code != ReplyCode::Ok {
+            // The savepoint: nothing of a step that failed is kept, except its answer.
+            step = Step::new(now, &mut self.means, &self.head);
+        }
+        if let Some(request) = request {
+            step.apply(Op::SetAnswer {
+                request: request.to_owned(),
+                answer: Answer {
+                    at: now.wall,
+                    reply: reply.clone(),
+                },
+            });
+        }
+        let done = step.done();
+        self.settle(now, done);
+        reply
+    }
+
+    /// Something happened on the machines.
+    pub fn handle_driver(&mut self, now: Now, event: DriverEvent) {
+        if !self.is_leading() {
+            return;
+        }
+        match event {
+            DriverEvent::AgentDown { agent, session } => self.agent_down(now, &agent, session),
+            DriverEvent::AgentUp { offer, tasks } => self.agent_up(now, offer, &tasks),
+            DriverEvent::Status { agent, report } => self.status(now, &agent, &report),
+        }
+    }
+
+    /// Time has passed: does what is due.
+    pub fn handle_timeout(&mut self, now: Now) {
+        if !self.is_leading() {
+            return;
+        }
+        while let Some(timer) = self.timers.pop(now.mono) {
+            self.expire(now, timer);
+        }
+        while !self.is_full() {
+            let Some(group) = self.pending.take_due(now.mono) else {
+                break;
+            };
+            self.attempt(now, group);
+        }
+    }
+
+    /// When [`Engine::handle_timeout`] has something to do.
+    pub fn deadline(&self) -> Instant {
+        if !self.is_leading() {
+            return Instant::FAR;
+        }
+        let attempts = self.pending.deadline().filter(|_| !self.is_full());
+        let first = self.timers.deadline().into_iter().chain(attempts).min();
+        first.unwrap_or(Instant::FAR)
+    }
+
+    /// Whether it should be given nothing more until the log has learned something.
+    pub fn is_full(&self) -> bool {
+        self.open.ops.len() >= FULL_BATCH && !self.has_window()
+    }
+
+    /// Proposes what has gathered, if the log may take more.
+    pub fn seal(&mut self) {
+        if !self.is_leading() {
+            return;
+        }
+        if self.open.ops.is_empty() {
+            let outbox = std::mem::take(&mut self.open.outbox);
+            match self.flights.back_mut() {
+                Some(flight) => flight.outbox.extend(outbox),
+                None => self.release(outbox),
+            }
+        } else if self.has_window() {
+            self.head.advance();
+            let open = std::mem::take(&mut self.open);
+            let record = Record::Ops {
+                version: self.head.version(),
+                ops: open.ops,
+            };
+            let tables = Some(Arc::new(self.head.clone()));
+            self.propose(&record, tables, open.outbox, None);
+        }
+        self.propose_snapshot();
+    }
+
+    /// Takes what is to be done next.
+    pub fn poll_effect(&mut self) -> Option<Effect> {
+        self.effects.pop_front()
+    }
+
+    fn has_window(&self) -> bool {
+        self.flights.len() < self.means.options.window
+    }
+
+    fn propose(
+        &mut self,
+        record: &Record,
+        tables: Option<Arc<Tables>>,
+        outbox: Vec<Outgoing>,
+        truncate: Option<u64>,
+    ) {
+        let (ticket, payload) = (self.next_ticket, encode(record));
+        self.next_ticket += 1;
+        self.flights.push_back(Flight {
+            ticket,
+            tables,
+            outbox,
+            truncate,
+        });
+        self.effects.push_back(Effect::Append { ticket, payload });
+    }
+
+    /// Begins a snapshot of the bottom, unless one is being taken.
+    pub fn begin_snapshot(&mut self) {
+        if self.is_leading() && self.snapshot.is_none() && self.bottom.version() > 0 {
+            let attempt = self.means.rng.next_u64();
+            let snapshot = Snapshot::new(Arc::clone(&self.bottom), attempt);
+            self.snapshot = Some((snapshot, self.position));
+        }
+    }
+
+    /// Proposes the next chunk of a snapshot: one at a time, so that others' entries go between.
+    fn propose_snapshot(&mut self) {
+        let waits = self.flights.iter().any(|flight| flight.tables.is_none());
+        if waits || !self.has_window() {
+            return;
+        }
+        let Some((snapshot, position)) = &mut self.snapshot else {
+            return;
+        };
+        let position = *position;
+        let Some(chunk) = snapshot.next_chunk() else {
+            self.snapshot = None;
+            return;
+        };
+        let truncate = chunk.last.then_some(position);
+        if truncate.is_some() {
+            self.snapshot = None;
+            self.means.count("scheduler_log_snapshots", 1);
+        }
+        self.propose(&Record::Snapshot(chunk), None, Vec::new(), truncate);
+    }
+}

@@ -1,0 +1,85 @@
+//! What operators may set.
+
+use crate::base::backoff::Backoff;
+use crate::domain::flapping::Flapping;
+use crate::model::{MilliCpus, Resources};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The engine's settings. The defaults are upstream's where it has the thing.
+#[derive(Clone, Debug)]
+pub struct EngineOptions {
+    /// Our host's name, for the history of tasks.
+    pub scheduler: Arc<str>,
+    /// What an executor takes of a machine besides its task. Ours is small; upstream's took 0.25 cores
+    /// and 128 MB.
+    pub executor_overhead: Resources,
+    /// The most instances a job may have.
+    pub max_tasks_per_job: u32,
+    /// The most tasks one attempt places.
+    pub max_tasks_per_attempt: usize,
+    /// The most attempts per second, with a burst of one second's worth.
+    pub max_attempts_per_sec: u32,
+    /// How long a new task waits for others to join it.
+    pub first_schedule_delay: Duration,
+    /// The pauses between attempts that place nothing.
+    pub schedule_penalty: Backoff,
+    /// How far the first attempts after a start are spread.
+    pub max_startup_delay: Duration,
+    /// Penalties for tasks that keep ending.
+    pub flapping: Flapping,
+    /// How long a task may be ASSIGNED, KILLING, RESTARTING, PREEMPTING or DRAINING.
+    pub transient_timeout: Duration,
+    /// The pauses between repeated kills.
+    pub kill_retry: Backoff,
+    /// How long an agent may be away before its tasks count as cut off.
+    pub agent_timeout: Duration,
+    /// When agents are first asked to report everything, and how often after that.
+    pub reconcile: (Duration, Duration),
+    /// Ended tasks are kept at least this long.
+    pub history_min_retention: Duration,
+    /// Ended tasks are forgotten after this long.
+    pub history_retention: Duration,
+    /// Ended tasks of one job above this number are forgotten early.
+    pub history_per_job: usize,
+    /// How long answers are kept for repeats of their requests.
+    pub answer_retention: Duration,
+    /// How often a snapshot is taken.
+    pub snapshot_interval: Duration,
+    /// How many entries may be on their way to the log.
+    pub window: usize,
+}
+
+impl Default for EngineOptions {
+    fn default() -> Self {
+        let (secs, mins) = (Duration::from_secs, |m: u64| Duration::from_secs(60 * m));
+        Self {
+            scheduler: "localhost".into(),
+            executor_overhead: Resources {
+                cpus: MilliCpus(10),
+                ram_mb: 8,
+                ..Resources::default()
+            },
+            max_tasks_per_job: 4_000,
+            max_tasks_per_attempt: 5,
+            max_attempts_per_sec: 40,
+            first_schedule_delay: Duration::from_millis(1),
+            schedule_penalty: Backoff::new(secs(1), mins(1)),
+            max_startup_delay: Duration::ZERO,
+            flapping: Flapping {
+                backoff: Backoff::new(secs(30), mins(5)),
+                threshold: mins(5),
+            },
+            transient_timeout: mins(5),
+            kill_retry: Backoff::new(secs(15), mins(5)),
+            agent_timeout: secs(75),
+            reconcile: (mins(1), mins(60)),
+            history_min_retention: mins(60),
+            history_retention: mins(2 * 24 * 60),
+            history_per_job: 100,
+            answer_retention: mins(15),
+            snapshot_interval: mins(60),
+            window: 32,
+        }
+    }
+}

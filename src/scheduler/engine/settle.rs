@@ -1,0 +1,211 @@
+//! What follows from steps inside the engine: groups, timers, the book; beginning and standing down.
+
+use super::step::Change;
+use super::timers::TaskTimer;
+use super::{Done, Effect, Engine, Outgoing, Pending, Timer, Timers};
+use crate::base::clock::Now;
+use crate::domain::placement::Book;
+use crate::driver::DriverCommand;
+use crate::model::{LaunchOrder, ScheduleStatus, ScheduledTask, TaskId};
+use crate::scheduler::handle::SubmitError;
+use crate::storage::{Op, Replay, Tables};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How often old history and answers are looked for.
+pub(super) const HOUSEKEEPING: Duration = Duration::from_secs(60);
+
+impl Engine {
+    /// Keeps a step: its tables are the head, its changes part of the open batch.
+    pub(super) fn settle(&mut self, now: Now, done: Done) {
+        self.head = done.tables;
+        for op in &done.ops {
+            if let Op::SetHost(host) = op {
+                self.book.set_mode(&host.host, host.mode);
+            }
+        }
+        self.open.ops.extend(done.ops);
+        self.open.outbox.extend(done.outbox);
+        for change in &done.changes {
+            self.follow(now, change);
+        }
+    }
+
+    fn follow(&mut self, now: Now, change: &Change) {
+        let is = |task: &Option<Arc<ScheduledTask>>, what: fn(ScheduleStatus) -> bool| {
+            task.as_ref().is_some_and(|task| what(task.status))
+        };
+        let (before, after) = (&change.before, &change.after);
+        let pending: fn(ScheduleStatus) -> bool = |s| s == ScheduleStatus::Pending;
+        if let Some(task) = before.as_ref().or(after.as_ref()) {
+            self.timers.cancel(&task.id);
+            if is(before, pending) && !is(after, pending) {
+                self.pending.remove(&task.id);
+            }
+        }
+        if is(before, ScheduleStatus::is_assigned) != is(after, ScheduleStatus::is_assigned)
+            && let Some(agent) = before
+                .iter()
+                .chain(after)
+                .find_map(|task| task.agent.as_ref())
+        {
+            self.book.touch(agent);
+        }
+        if let Some(task) = after {
+            if is(after, pending) && !is(before, pending) {
+                let soon = self.means.options.first_schedule_delay;
+                self.pending.add(now.mono, task, soon);
+            }
+            self.watch(now, task);
+        }
+    }
+
+    /// Sets the timer that a task's state asks for.
+    fn watch(&mut self, now: Now, task: &ScheduledTask) {
+        use ScheduleStatus as S;
+        let options = &self.means.options;
+        let limit = now.mono + options.transient_timeout;
+        let since = now.wall.since(task.last_event_at().unwrap_or_default());
+        let (at, why) = match task.status {
+            S::Assigned | S::Preempting | S::Restarting | S::Draining => {
+                (limit, TaskTimer::TimedOut)
+            }
+            S::Killing => {
+                let delay = options.kill_retry.next(Duration::ZERO, &mut self.means.rng);
+                let at = (now.mono + delay).min(limit);
+                (at, TaskTimer::Kill { delay, limit })
+            }
+            S::Partitioned => {
+                let policy = task.config.partition_policy;
+                if policy.is_some_and(|policy| !policy.reschedule) {
+                    return;
+                }
+                let secs = policy.map_or(0, |policy| policy.delay_secs);
+                let delay = Duration::from_secs(u64::try_from(secs).unwrap_or(0));
+                let rest = delay.saturating_sub(since);
+                (now.mono + rest, TaskTimer::Partitioned)
+            }
+            S::Throttled => {
+                let head = &self.head;
+                let find = |id: &TaskId| head.task(id).cloned();
+                let penalty = options.flapping.penalty(task, find, &mut self.means.rng);
+                let rest = penalty.saturating_sub(since);
+                (now.mono + rest, TaskTimer::Throttled)
+            }
+            S::Failed | S::Finished | S::Init | S::Killed | S::Lost => return,
+            S::Pending | S::Running | S::Starting => return,
+        };
+        let task = task.id.clone();
+        self.timers.set(at, Timer::Task { task, why });
+    }
+
+    /// Leading begins: what is not stored is made again from the tables.
+    pub(super) fn begin(&mut self, now: Now) {
+        let tables = Arc::clone(&self.bottom);
+        let options = Arc::clone(&self.means.options);
+        for task in tables.tasks() {
+            if task.status == ScheduleStatus::Pending {
+                let spread = options.max_startup_delay;
+                let spread = self.means.rng.duration(Duration::ZERO, spread);
+                let penalty = spread.max(options.first_schedule_delay);
+                self.pending.add(now.mono, task, penalty);
+            }
+            self.watch(now, task);
+        }
+        for agent in tables.loaded_agents() {
+            self.watch_agent(now, agent.clone(), None);
+        }
+        let at = |after: Duration| now.mono + after;
+        self.timers.set(at(HOUSEKEEPING), Timer::Housekeeping);
+        self.timers.set(at(options.reconcile.0), Timer::Reconcile);
+        self.timers
+            .set(at(options.snapshot_interval), Timer::Snapshot);
+    }
+
+    /// Leading ends: the head is dropped.
+    pub(super) fn stand_down(&mut self) {
+        let proposed = std::mem::take(&mut self.flights);
+        for outgoing in proposed.into_iter().flat_map(|flight| flight.outbox) {
+            self.refuse(outgoing, SubmitError::Unknown);
+        }
+        // What was not proposed has not happened.
+        let open = std::mem::take(&mut self.open);
+        for outgoing in open.outbox {
+            self.refuse(outgoing, SubmitError::NotReady);
+        }
+        self.replay = Some(Replay::from(Tables::clone(&self.bottom)));
+        self.head = Tables::clone(&self.bottom);
+        self.book = Book::default();
+        self.pending = Pending::new(self.means.options.max_attempts_per_sec);
+        self.timers = Timers::default();
+        self.snapshot = None;
+    }
+
+    fn refuse(&mut self, outgoing: Outgoing, error: SubmitError) {
+        if let Outgoing::Reply { token, .. } = outgoing {
+            let result = Err(error);
+            self.effects.push_back(Effect::Reply { token, result });
+        }
+    }
+
+    /// Lets go what was withheld.
+    pub(super) fn release(&mut self, outbox: Vec<Outgoing>) {
+        for outgoing in outbox {
+            let effect = match outgoing {
+                Outgoing::Acknowledge {
+                    agent,
+                    task,
+                    sequence,
+                } => Some(Effect::Driver(DriverCommand::Acknowledge {
+                    agent,
+                    task,
+                    sequence,
+                })),
+                Outgoing::Kill { agent, task } => {
+                    Some(Effect::Driver(DriverCommand::Kill { agent, task }))
+                }
+                Outgoing::Launch { task } => self.launch(&task),
+                Outgoing::Reply { token, result } => Some(Effect::Reply { token, result }),
+            };
+            self.effects.extend(effect);
+        }
+    }
+
+    /// The order to start a task, for the session that its agent has now.
+    ///
+    /// None if the task is no longer to be started, or if the agent is away: when it comes back, the
+    /// task is found missing and launched then.
+    fn launch(&self, task: &TaskId) -> Option<Effect> {
+        let task = self.head.task(task)?;
+        if task.status != ScheduleStatus::Assigned {
+            return None;
+        }
+        let machine = self.book.get(task.agent.as_ref()?)?;
+        machine.connected.then(|| {
+            Effect::Driver(DriverCommand::Launch {
+                agent: machine.agent.clone(),
+                session: machine.session,
+                order: Box::new(order(task)),
+            })
+        })
+    }
+}
+
+fn order(task: &ScheduledTask) -> LaunchOrder {
+    let config = &task.config;
+    let executor = config.executor.as_ref();
+    let pairs = config
+        .metadata
+        .iter()
+        .map(|m| (m.key.clone(), m.value.clone()));
+    LaunchOrder {
+        task: task.id.clone(),
+        job: task.job().clone(),
+        instance: task.instance,
+        executor: executor.and_then(|e| e.name.clone()).unwrap_or_default(),
+        data: executor.and_then(|e| e.data.clone()).unwrap_or_default(),
+        resources: config.resources,
+        ports: task.ports.clone(),
+        metadata: pairs.collect(),
+    }
+}

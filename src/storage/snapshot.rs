@@ -1,0 +1,90 @@
+//! Snapshots: the tables of one moment, cut into chunks that fit between other entries.
+
+use super::op::Op;
+use super::stored::Chunk;
+use super::tables::Tables;
+use crate::model::TaskId;
+use std::sync::Arc;
+
+/// How many tasks a chunk holds.
+const TASKS_PER_CHUNK: usize = 500;
+
+/// Cuts tables into chunks, one when asked. The tables are shared, not copied.
+#[derive(Debug)]
+pub struct Snapshot {
+    tables: Arc<Tables>,
+    attempt: u64,
+    next: u32,
+    after: Option<TaskId>,
+    done: bool,
+}
+
+impl Snapshot {
+    /// A snapshot of `tables`. `attempt` tells apart those of equal tables.
+    pub fn new(tables: Arc<Tables>, attempt: u64) -> Self {
+        Self {
+            tables,
+            attempt,
+            next: 0,
+            after: None,
+            done: false,
+        }
+    }
+
+    /// The next chunk; `None` after the last.
+    pub fn next_chunk(&mut self) -> Option<Chunk> {
+        if self.done {
+            return None;
+        }
+        let mut ops = match self.next {
+            0 => self.small_tables(),
+            _ => Vec::new(),
+        };
+        let tasks: Vec<_> = self
+            .tables
+            .tasks_after(self.after.as_ref())
+            .take(TASKS_PER_CHUNK)
+            .cloned()
+            .collect();
+        self.done = tasks.len() < TASKS_PER_CHUNK;
+        self.after = tasks
+            .last()
+            .map(|task| task.id.clone())
+            .or(self.after.take());
+        ops.extend(tasks.into_iter().map(Op::RestoreTask));
+        let chunk = Chunk {
+            version: self.tables.version(),
+            attempt: self.attempt,
+            index: self.next,
+            last: self.done,
+            ops,
+        };
+        self.next += 1;
+        Some(chunk)
+    }
+
+    fn small_tables(&self) -> Vec<Op> {
+        let tables = &self.tables;
+        let mut ops = Vec::new();
+        ops.extend(
+            tables
+                .framework_id()
+                .map(|id| Op::SetFrameworkId(id.to_owned())),
+        );
+        ops.extend(tables.hosts().map(|host| Op::SetHost(Arc::clone(host))));
+        ops.extend(tables.quotas().map(|(role, quota)| Op::SetQuota {
+            role: role.clone(),
+            quota: *quota,
+        }));
+        ops.extend(
+            tables
+                .cron_jobs()
+                .map(|job| Op::SetCronJob(Arc::clone(job))),
+        );
+        ops.extend(tables.answers().map(|(request, answer)| Op::SetAnswer {
+            request: request.clone(),
+            answer: (**answer).clone(),
+        }));
+        ops
+    }
+}
