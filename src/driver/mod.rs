@@ -6,6 +6,8 @@
 //!
 //! `embedded` speaks to our own agents. A Mesos driver will stand beside it.
 
+pub mod embedded;
+
 use crate::model::{
     AgentId, AgentSession, Attribute, LaunchOrder, Ports, Resources, TaskId, TaskReport,
 };
@@ -92,4 +94,25 @@ pub enum DriverEvent {
         /// The news.
         report: TaskReport,
     },
+}
+
+/// The scheduler's side of a driver. Its events come through a bounded channel that the driver's maker
+/// hands out.
+///
+/// All methods return at once. A command for a machine that is not connected, or cannot keep up, is
+/// dropped: the machine's next [`DriverEvent::AgentUp`] is the moment to reconcile. Commands to one
+/// machine are carried out in the order they were given, so that a `Reconcile` after a `Launch` tells
+/// whether the launch arrived.
+pub trait Driver: Send + Sync {
+    /// Carries `command` out, if this scheduler leads.
+    fn command(&self, command: DriverCommand);
+
+    /// This scheduler leads: orders carry `ballot` from now on, and machines may connect.
+    ///
+    /// Every machine connects anew and is announced by [`DriverEvent::AgentUp`]. Events of an earlier
+    /// term that were not received yet are dropped.
+    fn lead(&self, ballot: u64);
+
+    /// This scheduler does not lead any more: machines are sent away.
+    fn stand_down(&self);
 }

@@ -178,7 +178,8 @@ fn log_refusal(throttle: &Throttle, scheduler: &str, reason: &str) {
     }
 }
 
-fn hello<R: TaskRunner>(runner: &R, config: &SessionConfig) -> Hello {
+/// What is said of this machine at the beginning of a connection.
+pub(crate) fn hello<R: TaskRunner>(runner: &R, config: &SessionConfig) -> Hello {
     Hello {
         version: VERSION,
         agent: runner.agent_id(),
