@@ -219,9 +219,11 @@ fn run(
         Ok(_) => help(path),
         Err(exit) => {
             let command = path.join(" ");
-            let said = exit.output.trim_end();
+            // The parser takes several lines and shouts; mistakes have one line here.
+            let said: Vec<&str> = exit.output.split_whitespace().collect();
+            let said = said.join(" ").replacen("Error parsing ", "cannot read ", 1);
             Err(CommandError::usage(format!(
-                "aurora {command}: {said}\nSee aurora {command} --help."
+                "aurora {command}: {said}; see aurora {command} --help"
             )))
         }
     }
