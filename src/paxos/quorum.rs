@@ -57,7 +57,11 @@ mod tests {
             .into();
         assert_eq!(watermark(&five, &matched), Position(5));
         matched.insert(ReplicaId(99), Position(100));
-        assert_eq!(watermark(&five, &matched), Position(5), "strangers do not count");
+        assert_eq!(
+            watermark(&five, &matched),
+            Position(5),
+            "strangers do not count"
+        );
         matched.retain(|id, _| id.0 <= 2);
         assert_eq!(watermark(&five, &matched), Position::ZERO);
     }

@@ -10,8 +10,10 @@ use super::evidence::EvidenceFile;
 use super::store::{Batch, Store, StoreError};
 use super::stored::{self, Evidence, META_KEY, Meta, StoredError};
 use crate::base::clock;
-use crate::paxos::{Ballot, Configuration, Entry, Member, Position, Record, Recovered, Run, Status};
 use crate::paxos::Value;
+use crate::paxos::{
+    Ballot, Configuration, Entry, Member, Position, Record, Recovered, Run, Status,
+};
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -57,7 +59,9 @@ pub struct Disk {
 
 impl std::fmt::Debug for Disk {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Disk").field("meta", &self.meta).finish_non_exhaustive()
+        f.debug_struct("Disk")
+            .field("meta", &self.meta)
+            .finish_non_exhaustive()
     }
 }
 
@@ -356,13 +360,12 @@ fn prove_runs(store: &dyn Store, meta: &Meta) -> Result<Vec<Run>, DiskError> {
     Ok(accepted)
 }
 
-/// Reads chosen entries from `from` to at most `through`, in order, until about `bytes` are read.
-///
-/// Where runs overlap, the highest ballot holds.
+/// Reads chosen entries from `from` to at most `through`, in order, until about `bytes` are read or one
+/// is missing. Where runs overlap, the highest ballot holds.
 ///
 /// # Errors
 ///
-/// If the store cannot be read, or has a gap.
+/// If the store cannot be read.
 pub fn read_entries(
     store: &dyn Store,
     from: Position,
@@ -379,21 +382,18 @@ pub fn read_entries(
     let mut result = Ok(());
     // The run that covers `from` may begin before it.
     let start = from.0.saturating_sub(Run::VALUES_MAX as u64 - 1);
-    store.scan(&stored::runs_from(Position(start)), &mut |key, value| {
-        match stored::decode_run(key, value) {
+    store.scan(
+        &stored::runs_from(Position(start)),
+        &mut |key, value| match stored::decode_run(key, value) {
             Ok(run) => merge.add(&run),
             Err(error) => {
                 result = Err(error);
                 ControlFlow::Break(())
             }
-        }
-    })?;
+        },
+    )?;
     result?;
     merge.emit_below(through.next());
-    if merge.entries.is_empty() && from <= through {
-        let missing = format!("the entry at position {from} is missing");
-        return Err(DiskError::Unproven(missing));
-    }
     Ok(merge.entries)
 }
 
@@ -419,7 +419,8 @@ impl Merge {
             }
             let held = self.pending.get(&entry.position);
             if held.is_none_or(|(ballot, _)| *ballot < entry.ballot) {
-                self.pending.insert(entry.position, (entry.ballot, entry.value));
+                self.pending
+                    .insert(entry.position, (entry.ballot, entry.value));
             }
         }
         ControlFlow::Continue(())

@@ -61,7 +61,9 @@ impl EvidenceFile {
     /// If neither slot can be read, or one was written by a newer program.
     pub fn newest(&self) -> Result<Evidence, StoredError> {
         let mut bytes = Vec::with_capacity(2 * SLOT_BYTES);
-        let read = (&self.file).take(2 * SLOT_BYTES as u64).read_to_end(&mut bytes);
+        let read = (&self.file)
+            .take(2 * SLOT_BYTES as u64)
+            .read_to_end(&mut bytes);
         read.map_err(|error| StoredError::Damaged {
             what: "the evidence file",
             why: error.to_string(),
@@ -86,8 +88,15 @@ impl EvidenceFile {
     /// What is on disk is unknown then; the replica must not go on.
     pub fn write(&self, evidence: &Evidence) -> io::Result<()> {
         let bytes = evidence.encode();
-        assert!(bytes.len() <= SLOT_BYTES, "evidence has a fixed, small size");
-        let at = if evidence.sequence % 2 == 0 { 0 } else { SLOT_BYTES };
+        assert!(
+            bytes.len() <= SLOT_BYTES,
+            "evidence has a fixed, small size"
+        );
+        let at = if evidence.sequence % 2 == 0 {
+            0
+        } else {
+            SLOT_BYTES
+        };
         self.file.write_all_at(&bytes, at as u64)?;
         // DURABILITY: the length never changes after creation, so the data is all there is to sync.
         self.file.sync_data()

@@ -134,7 +134,9 @@ pub struct LogHandle {
 
 impl std::fmt::Debug for LogHandle {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("LogHandle").field("status", &self.status()).finish_non_exhaustive()
+        f.debug_struct("LogHandle")
+            .field("status", &self.status())
+            .finish_non_exhaustive()
     }
 }
 

@@ -48,8 +48,7 @@ impl FjallStore {
             .worker_threads(1)
             .open()
             .map_err(failed("opening the database"))?;
-        let options =
-            || KeyspaceCreateOptions::default().max_memtable_size(MEMTABLE_BYTES);
+        let options = || KeyspaceCreateOptions::default().max_memtable_size(MEMTABLE_BYTES);
         let keyspace = database
             .keyspace("log", options)
             .map_err(failed("opening the keyspace"))?;
@@ -92,9 +91,7 @@ impl Store for FjallStore {
         self.keyspace
             .rotate_memtable_and_wait()
             .map_err(failed("flushing the memtable"))?;
-        self.keyspace
-            .major_compact()
-            .map_err(failed("compacting"))
+        self.keyspace.major_compact().map_err(failed("compacting"))
     }
 
     fn usage(&self) -> Usage {

@@ -40,10 +40,7 @@ pub struct LogOptions {
 /// # Errors
 ///
 /// See [`OpenError`]; nothing has been changed then.
-pub fn open(
-    options: LogOptions,
-    rng: Rng,
-) -> Result<(LogHandle, Receiver<LogEvent>), OpenError> {
+pub fn open(options: LogOptions, rng: Rng) -> Result<(LogHandle, Receiver<LogEvent>), OpenError> {
     let path = options.path.clone();
     match layout::inspect(&path) {
         Ok(Holding::Empty) => Ok(open_empty(&options)),

@@ -145,7 +145,8 @@ impl Runner {
     /// Gives every learned entry again, from the first kept on.
     async fn replay(&mut self) -> Option<End> {
         self.show(ReplicaStatus::Recovering);
-        self.outbox.push_back(LogEvent::Status(ReplicaStatus::Recovering));
+        self.outbox
+            .push_back(LogEvent::Status(ReplicaStatus::Recovering));
         let mut next = self.core.first();
         let through = self.core.learned();
         loop {
@@ -156,9 +157,14 @@ impl Runner {
                 return None;
             }
             let store = Arc::clone(&self.store);
-            let read =
-                rt::unblock(move || disk::read_entries(store.as_ref(), next, through, REPLAY_BYTES));
+            let read = rt::unblock(move || {
+                disk::read_entries(store.as_ref(), next, through, REPLAY_BYTES)
+            });
             match read.await {
+                Ok(entries) if entries.is_empty() => {
+                    let missing = format!("the entry at position {next} is missing");
+                    return Some(End::Poisoned(missing));
+                }
                 Ok(entries) => {
                     for entry in entries {
                         next = entry.position.next();
@@ -215,14 +221,19 @@ impl Runner {
             }
             match self.input().await {
                 Input::Command(None) | Input::Taken(false) => return End::Closed(None),
-                Input::Command(Some(Command::Close { closed })) => return End::Closed(Some(closed)),
+                Input::Command(Some(Command::Close { closed })) => {
+                    return End::Closed(Some(closed));
+                }
                 Input::Command(Some(command)) => self.propose(command),
                 Input::Done(Some(Done::Persisted { ticket, committed })) => {
                     self.persisted = ticket;
                     let mut shown = self.shared.lock();
-                    shown.stats.count_commit(committed.run_bytes, committed.took);
+                    shown
+                        .stats
+                        .count_commit(committed.run_bytes, committed.took);
                     drop(shown);
-                    self.core.handle_persisted(clock::now(), ticket, &mut self.rng);
+                    self.core
+                        .handle_persisted(clock::now(), ticket, &mut self.rng);
                 }
                 Input::Done(Some(Done::Failed(reason))) => return End::Poisoned(reason),
                 Input::Done(None) => {
@@ -297,7 +308,10 @@ impl Runner {
             }
             next = self.commands.try_recv().ok();
         }
-        match self.core.propose(clock::now(), ballot, values, &mut self.rng) {
+        match self
+            .core
+            .propose(clock::now(), ballot, values, &mut self.rng)
+        {
             Ok(first) => {
                 let tickets = tickets.into_iter().zip(first.0..);
                 let before = self.in_flight.len();
@@ -348,7 +362,7 @@ impl Runner {
                         disk::read_entries(store.as_ref(), from, through, REPLAY_BYTES)
                     });
                     match read.await {
-                        Ok(entries) => self.core.handle_read(peer, from, Run::collect(entries)),
+                        Ok(entries) => self.core.handle_read(peer, Run::collect(entries)),
                         Err(error) => return Some(End::Poisoned(error.to_string())),
                     }
                 }

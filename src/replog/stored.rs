@@ -199,7 +199,9 @@ pub fn run_bounds(key: &[u8]) -> Option<(Position, Position)> {
 pub fn hash(key: &[u8], value: &[u8]) -> u64 {
     let halves = (u64::from(crc32c::crc32c(key)) << 32) | u64::from(crc32c::crc32c(value));
     // A full mix, so that sums of related records do not cancel.
-    let mut x = halves.wrapping_add(value.len() as u64).wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let mut x = halves
+        .wrapping_add(value.len() as u64)
+        .wrapping_add(0x9e37_79b9_7f4a_7c15);
     x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     x ^ (x >> 31)
@@ -428,7 +430,10 @@ pub fn decode_run(key: &[u8], bytes: &[u8]) -> Result<Run, StoredError> {
     if run.values.is_empty() || run_key(&run) != key {
         return Err(StoredError::Damaged {
             what: WHAT,
-            why: format!("it is not the run that its key names, at position {}", run.first),
+            why: format!(
+                "it is not the run that its key names, at position {}",
+                run.first
+            ),
         });
     }
     Ok(run)

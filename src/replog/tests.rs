@@ -52,7 +52,9 @@ pub(super) fn opened(path: &Path) -> Opened {
 
 async fn next(events: &Receiver<LogEvent>) -> LogEvent {
     let event = rt::timeout(Duration::from_secs(60), events.recv()).await;
-    event.expect("an event comes in time").expect("the log is open")
+    event
+        .expect("an event comes in time")
+        .expect("the log is open")
 }
 
 /// Receives until the replica leads: its term, and every entry that came before.
@@ -107,7 +109,10 @@ fn what_was_appended_is_given_again_after_closing_and_opening() {
             }
             learned(&events, round * 10 + 9).await;
             log.close().await;
-            assert_eq!(log.append(ballot, 0, Vec::new()).await, Err(AppendError::Closed));
+            assert_eq!(
+                log.append(ballot, 0, Vec::new()).await,
+                Err(AppendError::Closed)
+            );
         }
         assert!(ballots[0] < ballots[1] && ballots[1] < ballots[2]);
     });
