@@ -113,11 +113,15 @@ pub(super) struct Peer {
     pub(super) learned: Position,
     /// Whether a read for it is under way.
     pub(super) is_reading: bool,
-    /// What was acknowledged at the last tick: no progress since then means sending again.
-    at_last_tick: Option<(Position, Position)>,
+    /// What was acknowledged at the last tick, and for how many ticks it has been that.
+    at_last_tick: (Position, Position),
+    stuck_ticks: u32,
 }
 
 impl Leader {
+    /// Ticks without progress before a peer is sent everything again.
+    const STUCK_TICKS: u32 = 3;
+
     pub(super) fn new(
         ballot: Ballot,
         me: ReplicaId,
@@ -161,17 +165,24 @@ impl Leader {
         }
     }
 
-    /// Goes back to what a peer has learned, if it has made no progress since the last tick.
+    /// Goes back to what a peer has learned, if it has made no progress for a few ticks.
     pub(super) fn rewind_if_stuck(&mut self, id: ReplicaId) {
         let matched = self.matched.get(&id).copied().unwrap_or_default();
         let Some(peer) = self.peers.get_mut(&id) else {
             return;
         };
-        let now = Some((matched, peer.learned));
-        if peer.at_last_tick == now {
+        let now = (matched, peer.learned);
+        let is_behind = peer.learned.next() < self.next;
+        if peer.at_last_tick != now || !is_behind {
+            peer.at_last_tick = now;
+            peer.stuck_ticks = 0;
+            return;
+        }
+        peer.stuck_ticks += 1;
+        if peer.stuck_ticks >= Self::STUCK_TICKS {
+            peer.stuck_ticks = 0;
             peer.is_reading = false;
             peer.sent = peer.sent.min(peer.learned);
         }
-        peer.at_last_tick = now;
     }
 }

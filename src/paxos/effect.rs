@@ -51,7 +51,8 @@ pub enum Effect {
         /// What to keep.
         records: Vec<Record>,
     },
-    /// Read learned entries from `from` on, as many as are convenient; then call `handle_read`.
+    /// Read entries that are durable and learned from `from` on, as many as are convenient; then call
+    /// `handle_read`.
     Read {
         /// For whom: handed back.
         peer: ReplicaId,

@@ -113,11 +113,16 @@ impl Replica {
             return;
         }
         if peer.sent < learned {
+            let from = peer.sent.next().max(self.acceptor.first);
+            if from > self.readable {
+                // DURABILITY: the disk may still hold what an older ballot wrote there.
+                return self.flush();
+            }
             peer.is_reading = true;
             self.effects.push_back(Effect::Read {
                 peer: id,
-                from: peer.sent.next().max(self.acceptor.first),
-                through: learned,
+                from,
+                through: self.readable,
             });
             return;
         }

@@ -107,8 +107,11 @@ pub struct Replica {
     riding: Vec<Record>,
     /// Messages to itself, handled before a call ends.
     inbox: VecDeque<Message>,
-    /// The watermark last asked to be made durable.
-    persisted_learned: Position,
+    /// The watermark last asked to be made durable, and the requests that are under way.
+    asked_learned: Position,
+    learned_under_way: VecDeque<(Ticket, Position)>,
+    /// Everything up to here can be read back: it is durable, and known to be chosen.
+    pub(super) readable: Position,
     pub(super) timing: Timing,
     pub(super) deadline: Instant,
 }
@@ -142,7 +145,9 @@ impl Replica {
             withheld: VecDeque::new(),
             riding: Vec::new(),
             inbox: VecDeque::new(),
-            persisted_learned: recovered.learned,
+            asked_learned: recovered.learned,
+            learned_under_way: VecDeque::new(),
+            readable: recovered.learned,
             timing,
             deadline: Instant::FAR,
         }
@@ -256,7 +261,7 @@ impl Replica {
 
     /// Asks to make the watermark durable, so that less has to be settled at the next start.
     pub fn flush(&mut self) {
-        if self.acceptor.learned > self.persisted_learned || !self.riding.is_empty() {
+        if self.acceptor.learned > self.asked_learned || !self.riding.is_empty() {
             self.persist(Vec::new());
         }
     }
@@ -264,6 +269,12 @@ impl Replica {
     /// Everything up to `ticket` is durable.
     pub fn handle_persisted(&mut self, now: Instant, ticket: Ticket, rng: &mut Rng) {
         self.persisted = self.persisted.max(ticket);
+        while let Some((waits_for, learned)) = self.learned_under_way.front().copied()
+            && waits_for <= ticket
+        {
+            self.learned_under_way.pop_front();
+            self.readable = learned;
+        }
         while let Some((waits_for, ..)) = self.withheld.front()
             && *waits_for <= ticket
         {
@@ -293,15 +304,17 @@ impl Replica {
     }
 
     /// What [`Effect::Read`] asked for: learned entries from `from` on, in order.
-    pub fn handle_read(&mut self, peer: ReplicaId, from: Position, runs: Vec<Run>) {
-        let last = runs.last().map_or(from.before(), Run::last);
+    pub fn handle_read(&mut self, peer: ReplicaId, runs: Vec<Run>) {
+        let Some(last) = runs.last().map(Run::last) else {
+            // Truncated meanwhile: the next tick looks again.
+            return;
+        };
         if let Role::Leader(leader) = &mut self.role
             && let Some(peer) = leader.peers.get_mut(&peer)
         {
             peer.is_reading = false;
-            if peer.sent.next() >= from {
-                peer.sent = peer.sent.max(last);
-            }
+            // What was truncated meanwhile is skipped: the peer is told by `first_kept`.
+            peer.sent = peer.sent.max(last);
         }
         let body = Body::Learn {
             first_kept: self.acceptor.first,
@@ -396,12 +409,15 @@ impl Replica {
             // It may vote later; until then the timers ask again.
             Body::Ignored { status: _ } => {}
             Body::CatchUp { from: position } => {
-                if position <= self.acceptor.learned {
+                if position <= self.readable {
                     self.effects.push_back(Effect::Read {
                         peer: from.id,
                         from: position.max(self.acceptor.first),
-                        through: self.acceptor.learned,
+                        through: self.readable,
                     });
+                } else {
+                    // Nothing yet: the asker's timer asks again.
+                    self.flush();
                 }
             }
             Body::Learn { first_kept, runs } => self.on_learn(now, from, ballot, first_kept, runs),
@@ -589,11 +605,15 @@ impl Replica {
     /// follow from learned entries.
     pub(super) fn persist(&mut self, mut records: Vec<Record>) {
         records.append(&mut self.riding);
-        if self.acceptor.learned > self.persisted_learned {
-            self.persisted_learned = self.acceptor.learned;
+        if self.acceptor.learned > self.asked_learned {
+            self.asked_learned = self.acceptor.learned;
             records.push(Record::Learned(self.acceptor.learned));
         }
         self.asked = Ticket(self.asked.0 + 1);
+        if self.asked_learned > self.readable {
+            let mark = (self.asked, self.asked_learned);
+            self.learned_under_way.push_back(mark);
+        }
         self.effects.push_back(Effect::Persist {
             ticket: self.asked,
             records,

@@ -161,6 +161,10 @@ impl Runner {
                 disk::read_entries(store.as_ref(), next, through, REPLAY_BYTES)
             });
             match read.await {
+                Ok(entries) if entries.is_empty() => {
+                    let missing = format!("the entry at position {next} is missing");
+                    return Some(End::Poisoned(missing));
+                }
                 Ok(entries) => {
                     for entry in entries {
                         next = entry.position.next();
@@ -358,7 +362,7 @@ impl Runner {
                         disk::read_entries(store.as_ref(), from, through, REPLAY_BYTES)
                     });
                     match read.await {
-                        Ok(entries) => self.core.handle_read(peer, from, Run::collect(entries)),
+                        Ok(entries) => self.core.handle_read(peer, Run::collect(entries)),
                         Err(error) => return Some(End::Poisoned(error.to_string())),
                     }
                 }
