@@ -20,6 +20,7 @@
 //! tables take them and replies and launches leave.
 
 pub mod agent;
+pub mod api;
 pub mod base;
 pub mod client;
 pub mod daemon;

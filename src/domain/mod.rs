@@ -8,3 +8,4 @@ pub mod lifecycle;
 pub mod placement;
 pub mod quota;
 pub mod tier;
+pub mod validate;

@@ -321,6 +321,11 @@ impl Handle {
 
 #[cfg(test)]
 impl Handle {
+    /// For tests of those who hold handles: a scheduler whose storage is not ready.
+    pub fn unready() -> Self {
+        Self::new(1).0
+    }
+
     /// For tests of those who hold handles: fixed tables and view, and `answer` instead of an engine.
     pub fn scripted(
         tables: Tables,

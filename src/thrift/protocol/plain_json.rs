@@ -28,6 +28,17 @@ pub fn from_bytes<T: Value>(bytes: &[u8]) -> Read<T> {
     Ok(value)
 }
 
+/// Checks that `bytes` are one JSON value of any form, not too deep.
+///
+/// # Errors
+///
+/// Where they are not.
+pub fn check(bytes: &[u8]) -> Read<()> {
+    let mut scanner = Scanner::new(bytes);
+    scanner.skip(0)?;
+    scanner.end()
+}
+
 /// Writes values in plain JSON.
 #[derive(Default)]
 pub struct PlainJsonOutput {

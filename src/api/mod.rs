@@ -1,0 +1,115 @@
+//! The Thrift services as functions: authenticate, validate, submit or read, respond.
+//!
+//! [`Api::call`] answers one request. [`Api::serve`] and [`Api::serve_beta`] are the same between bytes
+//! and bytes, for `/api` and `/apibeta`: the caller brings headers and bodies and knows no Thrift.
+
+mod change;
+mod entry;
+mod look;
+mod media;
+mod query;
+mod respond;
+mod summary;
+mod validate;
+
+pub use entry::ApiReply;
+pub use media::{BINARY, COMPACT, JSON};
+
+use crate::domain::validate::Rules;
+use crate::scheduler::Handle;
+use crate::thrift::Request;
+use crate::thrift::api::{Response, ServerInfo};
+
+/// Who every caller is as long as nobody is asked for a name.
+const UNSECURE: &str = "UNSECURE";
+
+/// What the services say of the cluster, and what they allow.
+#[derive(Clone, Debug, Default)]
+pub struct ApiConfig {
+    /// `-cluster_name`
+    pub cluster_name: String,
+    /// `-viz_job_url_prefix`
+    pub stats_url_prefix: String,
+    /// Which jobs are taken.
+    pub rules: Rules,
+}
+
+/// The services. Cheap to share behind an `Arc`.
+#[derive(Clone, Debug)]
+pub struct Api {
+    scheduler: Handle,
+    config: ApiConfig,
+}
+
+/// How a call ended.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Outcome {
+    /// With an answer.
+    Answer(Box<Response>),
+    /// A change was submitted and may or may not have been made: any answer could be a lie.
+    Unknown,
+}
+
+impl Api {
+    /// Services of the scheduler behind `scheduler`.
+    pub fn new(scheduler: Handle, config: ApiConfig) -> Self {
+        Self { scheduler, config }
+    }
+
+    /// Answers a call. A repeat of a change with the same `request_id` gets the first answer.
+    ///
+    /// # Cancellation
+    ///
+    /// A change that was submitted is made even if the caller goes away.
+    pub async fn call(&self, request_id: Option<&str>, request: Request) -> Outcome {
+        let name = request.name();
+        let outcome = self.dispatch(request_id, request).await;
+        match &outcome {
+            Outcome::Answer(response) => log::debug!("{name} by {UNSECURE}: {response:?}"),
+            Outcome::Unknown => log::warn!("{name} by {UNSECURE}: outcome unknown"),
+        }
+        match outcome {
+            Outcome::Answer(mut response) => {
+                response.server_info = Some(self.server_info());
+                Outcome::Answer(response)
+            }
+            Outcome::Unknown => Outcome::Unknown,
+        }
+    }
+
+    async fn dispatch(&self, request_id: Option<&str>, request: Request) -> Outcome {
+        let answer = match request {
+            Request::AddInstances(args) => return self.add_instances(request_id, *args).await,
+            Request::CreateJob(args) => return self.create_job(request_id, *args).await,
+            Request::KillTasks(args) => return self.kill_tasks(request_id, *args).await,
+            Request::RestartShards(args) => return self.restart_shards(request_id, *args).await,
+            Request::GetConfigSummary(args) => self.get_config_summary(&args).await,
+            Request::GetJobSummary(args) => self.get_job_summary(&args).await,
+            Request::GetJobs(args) => self.get_jobs(&args).await,
+            Request::GetPendingReason(args) => self.get_pending_reason(&args).await,
+            Request::GetQuota(args) => self.get_quota(&args).await,
+            Request::GetRoleSummary(_) => self.get_role_summary().await,
+            Request::GetTasksStatus(args) => self.get_tasks_status(args.query.as_ref()).await,
+            Request::GetTasksWithoutConfigs(args) => {
+                self.get_tasks_without_configs(args.query.as_ref()).await
+            }
+            Request::GetTierConfigs(_) => Ok(self.get_tier_configs()),
+            Request::PopulateJobConfig(args) => self.populate_job_config(&args),
+            other => Err(respond::unsupported(other.name())),
+        };
+        Outcome::Answer(match answer {
+            Ok(response) => Box::new(response),
+            Err(respond::Refusal(response)) => response,
+        })
+    }
+
+    fn server_info(&self) -> ServerInfo {
+        ServerInfo {
+            cluster_name: Some(self.config.cluster_name.clone()),
+            stats_url_prefix: Some(self.config.stats_url_prefix.clone()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
