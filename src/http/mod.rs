@@ -21,6 +21,11 @@ mod state;
 mod tables;
 mod vars;
 
+#[cfg(test)]
+mod fixture;
+#[cfg(test)]
+mod routes_tests;
+
 pub use api::{ApiCall, ApiDoor, ApiReply, Boxed};
 pub use door::serve;
 pub use state::{HttpState, LogLevels, NoLogLevels, Operator, Source};

@@ -4,11 +4,7 @@ use super::state::{Leadership, Shared};
 use crate::base::clock::{self, Instant};
 use crate::scheduler::Lifecycle;
 use std::fmt::Write;
-use std::time::Duration;
 use tide::{Request, Response};
-
-/// The scheduler's loop turns at least once a second; this long without a turn, it is stuck.
-const STUCK_AFTER: Duration = Duration::from_secs(30);
 
 const PLAIN: &str = "text/plain; charset=utf-8";
 
@@ -20,14 +16,12 @@ pub(super) fn plain(status: u16, body: impl Into<String>) -> Response {
     response
 }
 
-/// Whether a loop that last turned then is stuck now. Before its first turn it is not.
-fn is_stuck(last_turn: Instant, lifecycle: Lifecycle, now: Instant) -> bool {
-    last_turn != Instant::ZERO && lifecycle != Lifecycle::Dead && now.since(last_turn) > STUCK_AFTER
-}
-
+/// Whether the scheduler's loop is stuck. Before its first turn it is not.
 fn stuck(app: &Shared) -> bool {
-    let source = &app.config.source;
-    is_stuck(source.last_turn(), source.view().lifecycle, clock::now())
+    let last_turn = app.config.source.last_turn();
+    last_turn != Instant::ZERO
+        && clock::now().since(last_turn) > app.config.stuck_after
+        && app.config.source.view().lifecycle != Lifecycle::Dead
 }
 
 /// `OK` in every state but a stuck loop: a monitor that restarts what is not healthy must not restart
@@ -94,19 +88,4 @@ pub(super) async fn leader_health(request: Request<Shared>) -> tide::Result {
         status,
         format!("Current status: {message}\n\n{HELP}"),
     ))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_a_loop_that_turned_and_stopped_turning_is_stuck() {
-        let at = |secs: u64| Instant::from_nanos(secs * 1_000_000_000);
-        assert!(!is_stuck(Instant::ZERO, Lifecycle::Idle, at(1000)));
-        assert!(!is_stuck(at(100), Lifecycle::Active, at(130)));
-        assert!(is_stuck(at(100), Lifecycle::Active, at(131)));
-        assert!(is_stuck(at(100), Lifecycle::StoragePrepared, at(131)));
-        assert!(!is_stuck(at(100), Lifecycle::Dead, at(131)));
-    }
 }

@@ -3,11 +3,12 @@
 use super::api::ApiDoor;
 use super::process::ProcessClock;
 use crate::base::clock::Instant;
-use crate::base::stats::Registry;
+use crate::base::stats::{self, Registry};
 use crate::rt::ShutdownTrigger;
 use crate::scheduler::{Handle, Lifecycle, View};
 use crate::storage::Tables;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Where pages and variables come from.
 pub trait Source: Send + Sync + 'static {
@@ -97,6 +98,33 @@ pub struct HttpState {
     pub cors_origin: Option<String>,
     /// The port of the agents' pages, for links; upstream's is 1338.
     pub observer_port: u16,
+    /// The scheduler's loop turns at least once a second; this long without a turn, it is stuck, and
+    /// `/health` says so.
+    pub stuck_after: Duration,
+}
+
+impl HttpState {
+    /// State with the usual choices for everything that has one.
+    pub fn new(
+        cluster: String,
+        advertised: String,
+        source: Arc<dyn Source>,
+        api: Arc<dyn ApiDoor>,
+        operator: Arc<dyn Operator>,
+    ) -> Self {
+        Self {
+            cluster,
+            advertised,
+            source,
+            api,
+            operator,
+            log_levels: Arc::new(NoLogLevels),
+            stats: stats::global(),
+            cors_origin: None,
+            observer_port: 1338,
+            stuck_after: Duration::from_secs(30),
+        }
+    }
 }
 
 /// What every endpoint gets.

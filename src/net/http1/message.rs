@@ -81,7 +81,7 @@ impl Headers {
     /// # Panics
     ///
     /// Later, on reading, if a range is not inside `text` or cuts a character.
-    pub(super) fn from_parts(text: String, entries: Vec<(Range<usize>, Range<usize>)>) -> Self {
+    pub fn from_parts(text: String, entries: Vec<(Range<usize>, Range<usize>)>) -> Self {
         Self { text, entries }
     }
 
