@@ -108,12 +108,7 @@ impl Api {
 
     /// Answers a call in plain JSON: `POST /apibeta/METHOD` with a body that is an object of
     /// parameters by name, or empty.
-    pub async fn serve_beta(
-        &self,
-        method: &str,
-        request_id: Option<&str>,
-        body: &[u8],
-    ) -> ApiReply {
+    pub async fn serve_beta(&self, method: &str, body: &[u8]) -> ApiReply {
         if !Request::METHODS.contains(&method) {
             let shown: String = method.chars().take(100).collect();
             let message = format!("Method {shown} does not exist.");
@@ -137,7 +132,7 @@ impl Api {
                 return ApiReply::json(400, &respond::invalid(message).0);
             }
         };
-        match self.response(request_id, request).await {
+        match self.response(None, request).await {
             Some(response) => ApiReply::json(200, &response),
             None => ApiReply::unknown(),
         }

@@ -678,7 +678,7 @@ fn plain_json_calls_are_keyed_by_the_names_of_parameters() {
     let all: &[(&str, &[(u32, State)])] = &[("web", &[(0, State::Running), (1, State::Failed)])];
     let (api, _) = services(tables(all), View::default(), Ok(Reply::ok()));
     let beta = |method: &str, body: &str| {
-        let reply = block_on(api.serve_beta(method, None, body.as_bytes()));
+        let reply = block_on(api.serve_beta(method, body.as_bytes()));
         assert_eq!(reply.content_type, "application/json");
         let response = plain_json::from_bytes::<Response>(&reply.body).expect("a response");
         (reply.status, response)
