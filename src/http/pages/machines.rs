@@ -72,9 +72,7 @@ fn agent_row(context: &Context, agent: &AgentView) -> Markup {
             td { (connection(agent)) }
             td { (mode(agent.mode)) }
             td.number { (tasks) }
-            td { (meter(&text::cores(used.cpus), &text::cores(agent.total.cpus), used.cpus.0, agent.total.cpus.0)) }
-            td { (meter(&text::size(used.ram_mb), &text::size(agent.total.ram_mb), used.ram_mb, agent.total.ram_mb)) }
-            td { (meter(&text::size(used.disk_mb), &text::size(agent.total.disk_mb), used.disk_mb, agent.total.disk_mb)) }
+            @for (_, meter) in three_meters(used, agent.total) { td { (meter) } }
             td { (attributes(&agent.attributes)) }
         }
     }
@@ -133,12 +131,25 @@ fn meter(used: &str, total: &str, part: i64, whole: i64) -> Markup {
     }
 }
 
+/// Cores, memory and disk.
+fn three_meters(used: Resources, total: Resources) -> [(&'static str, Markup); 3] {
+    let sized = |used, total| meter(&text::size(used), &text::size(total), used, total);
+    let (used_cores, all_cores) = (text::cores(used.cpus), text::cores(total.cpus));
+    [
+        (
+            "Cores",
+            meter(&used_cores, &all_cores, used.cpus.0, total.cpus.0),
+        ),
+        ("Memory", sized(used.ram_mb, total.ram_mb)),
+        ("Disk", sized(used.disk_mb, total.disk_mb)),
+    ]
+}
+
 fn meters(total: Resources, used: Resources) -> Markup {
-    let tile = |label: &str, inner: Markup| html! { div.tile { span { (label) } (inner) } };
     html! {
-        (tile("Cores", meter(&text::cores(used.cpus), &text::cores(total.cpus), used.cpus.0, total.cpus.0)))
-        (tile("Memory", meter(&text::size(used.ram_mb), &text::size(total.ram_mb), used.ram_mb, total.ram_mb)))
-        (tile("Disk", meter(&text::size(used.disk_mb), &text::size(total.disk_mb), used.disk_mb, total.disk_mb)))
+        @for (label, meter) in three_meters(used, total) {
+            div.tile { span { (label) " " } (meter) }
+        }
     }
 }
 
