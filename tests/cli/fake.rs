@@ -9,7 +9,7 @@ use aurora::thrift::api::{
 use aurora::thrift::message::{Protocol, decode_call, encode_reply};
 use aurora::thrift::service::Request;
 use std::collections::VecDeque;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex, MutexGuard};
 

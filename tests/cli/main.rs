@@ -1,6 +1,8 @@
 //! Whole command lines of the client against a scheduler on the loopback: what is printed, what is called,
 //! how it ends. Time is virtual.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on ends there")]
+
 mod fake;
 
 use aurora::base::clock::{Instant, Timestamp};

@@ -78,7 +78,7 @@ pub fn read(args: &[String]) -> Result<Invocation, CommandError> {
             "aurora {command}: {error}; see aurora {command} --help"
         ))
     });
-    if LATER.iter().any(|(noun, _)| path.first() == Some(noun)) {
+    if path.first().is_some_and(|noun| LATER.contains(noun)) {
         return if matches!(&parsed, Ok(args) if asks_help(args)) {
             help(&path)
         } else {
