@@ -123,6 +123,7 @@ fn run(folder: &Path, line: &str) -> Done {
         browser: None,
         zone: jiff::tz::TimeZone::UTC,
         netrc: None,
+        ca_bundle: None,
         interactive: false,
     };
     let mut world = World::new(&mut out, &mut err, &time, settings);
@@ -457,7 +458,6 @@ Process 'hello':
   cmdline:
     echo hi; sleep 60
 
-
 ";
     bench
         .run("job inspect west/www/prod/hello JOB --bind greeting=hi")
@@ -575,8 +575,8 @@ fn mistakes_have_one_line_and_their_status() {
         );
         assert!(done.err.starts_with(start), "{line}: {}", done.err);
     }
-    let missing = "aurora job create: Required positional arguments not provided: config_file; see \
-                   aurora job create --help\n";
+    let missing = "aurora job create: Required positional arguments not provided: config_file (see \
+                   aurora job create --help)\n";
     bench
         .run("job create west/www/prod/hello")
         .expect(2, "", missing);
