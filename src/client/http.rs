@@ -9,6 +9,7 @@ use crate::thrift::service::Request;
 use std::io;
 use std::time::Duration;
 use ureq::http::{self, HeaderValue, header};
+use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
 
 /// The media type of the binary protocol.
 const BINARY: &str = "application/vnd.apache.thrift.binary";
@@ -27,20 +28,28 @@ pub struct HttpTransport {
     endpoint: String,
     settings: Settings,
     sequence: i32,
+    /// Why no call can be made at all.
+    unusable: Option<String>,
 }
 
 impl HttpTransport {
     /// Prepares calls to the scheduler whose pages are below `uri`. Nothing is sent yet.
     pub fn new(uri: &str, settings: &Settings) -> Self {
-        let local = is_local(uri);
+        let (roots, unusable) = match roots(settings) {
+            Ok(roots) => (roots, None),
+            Err(reason) => (RootCerts::WebPki, Some(reason)),
+        };
         let mut config = ureq::Agent::config_builder()
             .http_status_as_error(false)
             .max_redirects(0)
             .max_redirects_will_error(false)
             .timeout_connect(Some(CONNECT))
             .timeout_recv_response(Some(REPLY))
+            // A connection that the scheduler closed meanwhile would make a call's fate unknown.
+            .max_idle_connections(0)
+            .tls_config(TlsConfig::builder().root_certs(roots).build())
             .user_agent("Aurora V2");
-        if local {
+        if is_local(uri) {
             config = config.proxy(None);
         }
         Self {
@@ -48,6 +57,7 @@ impl HttpTransport {
             endpoint: format!("{uri}api"),
             settings: settings.clone(),
             sequence: 0,
+            unusable,
         }
     }
 
@@ -74,6 +84,9 @@ impl HttpTransport {
 
 impl Transport for HttpTransport {
     fn exchange(&mut self, request: &Request, id: Option<&str>) -> Result<Reply, TransportError> {
+        if let Some(reason) = &self.unusable {
+            return Err(TransportError::Refused(reason.clone()));
+        }
         self.sequence = self.sequence.wrapping_add(1);
         let body = message::encode_call(Protocol::Binary, self.sequence, request);
         let mut url = self.endpoint.clone();
@@ -124,6 +137,25 @@ fn keeps_ids(headers: &http::HeaderMap) -> bool {
     headers.contains_key(REQUEST_ID) || server.is_some_and(|s| s.starts_with("aurora"))
 }
 
+/// The certificates that vouch for schedulers.
+fn roots(settings: &Settings) -> Result<RootCerts, String> {
+    let Some(path) = &settings.ca_bundle else {
+        return Ok(RootCerts::WebPki);
+    };
+    let named = |reason: String| format!("certificates of {}: {reason}", path.display());
+    let pem = std::fs::read(path).map_err(|error| named(error.to_string()))?;
+    let mut certificates = Vec::new();
+    for item in parse_pem(&pem) {
+        if let PemItem::Certificate(certificate) = item.map_err(|error| named(error.to_string()))? {
+            certificates.push(certificate);
+        }
+    }
+    if certificates.is_empty() {
+        return Err(named("there are none".to_owned()));
+    }
+    Ok(RootCerts::new_with_certs(&certificates))
+}
+
 fn check_status(status: http::StatusCode) -> Result<(), TransportError> {
     let said = || format!("HTTP status {status}");
     match status.as_u16() {
@@ -139,8 +171,16 @@ fn check_status(status: http::StatusCode) -> Result<(), TransportError> {
 fn redirect(from: &str, location: Option<&HeaderValue>) -> Result<String, TransportError> {
     let bad = || TransportError::Refused("a redirection without a usable address".to_owned());
     let location = location.and_then(|v| v.to_str().ok()).ok_or_else(bad)?;
-    if location.starts_with("http://") || location.starts_with("https://") {
+    if location.starts_with("https://") {
         return Ok(location.to_owned());
+    }
+    if location.starts_with("http://") {
+        // What was to be secret stays so.
+        return if from.starts_with("http://") {
+            Ok(location.to_owned())
+        } else {
+            Err(bad())
+        };
     }
     let (scheme, rest) = from.split_once("://").ok_or_else(bad)?;
     if let Some(host) = location.strip_prefix("//") {
@@ -223,6 +263,8 @@ mod tests {
         assert_eq!(to("//b:2/api").unwrap(), "http://b:2/api");
         assert_eq!(to("/other").unwrap(), "http://a:1/other");
         assert!(to("other").is_err() && redirect("http://a", None).is_err());
+        let plain = HeaderValue::from_static("http://b/api");
+        assert!(redirect("https://a/api", Some(&plain)).is_err());
     }
 
     #[test]

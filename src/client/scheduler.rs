@@ -64,8 +64,6 @@ pub enum Repeat {
     Always,
     /// Only towards a scheduler that keeps request ids.
     ById,
-    /// Never: a poll, after which the user had better look.
-    Never,
 }
 
 /// A scheduler to call.
@@ -145,7 +143,7 @@ impl Scheduler {
     ) -> Result<String, CommandError> {
         let (uri, method) = (&self.uri, request.name());
         match error {
-            TransportError::NotSent(reason) if repeat != Repeat::Never => {
+            TransportError::NotSent(reason) => {
                 Ok(format!("Cannot reach the scheduler at {uri}: {reason}"))
             }
             TransportError::Broken(reason)
@@ -155,10 +153,6 @@ impl Scheduler {
                     "Lost the connection to the scheduler at {uri}: {reason}"
                 ))
             }
-            TransportError::NotSent(reason) => Err(CommandError::new(
-                Exit::Network,
-                format!("Cannot reach the scheduler at {uri}: {reason}"),
-            )),
             TransportError::Broken(reason) => Err(CommandError::new(
                 Exit::Network,
                 format!("Lost the connection to the scheduler at {uri} during {method}: {reason}"),

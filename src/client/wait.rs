@@ -3,8 +3,12 @@
 use super::exit::{CommandError, Exit};
 use super::key::ClusterJob;
 use super::progress::Progress;
-use super::session::{Session, instance_of};
-use crate::thrift::api::{LIVE_STATES, ScheduleStatus, ScheduledTask, TERMINAL_STATES};
+use super::scheduler::Repeat;
+use super::session::{Session, instance_of, task_query};
+use crate::thrift::api::{
+    LIVE_STATES, ResponseResult, ScheduleStatus, ScheduledTask, TERMINAL_STATES,
+};
+use crate::thrift::service::{GetPendingReason, Request};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -14,6 +18,9 @@ const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LAST_PAUSE: Duration = Duration::from_secs(10);
 /// How long a kill is waited for: as long as upstream's growing pauses take.
 pub const KILL_LIMIT: Duration = Duration::from_secs(254);
+
+/// How long tasks may be pending before the scheduler is asked for the reason.
+const ASK_WHY: Duration = Duration::from_secs(3);
 
 /// A state that counts as reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,7 +54,7 @@ pub fn wait(
     let time = session.world.time();
     let start = time.now();
     let mut pause = FIRST_PAUSE;
-    let mut progress = Progress::new(session.world);
+    let mut progress = Progress::new(session.world, limit.is_none());
     loop {
         let tasks = session.tasks(key, &[], instances, Exit::Api)?;
         let states = newest_states(&tasks);
@@ -57,10 +64,34 @@ pub fn wait(
         if limit.is_some_and(|limit| time.now().since(start) >= limit) {
             return Ok(false);
         }
-        progress.show(&summary(&states));
+        let mut text = format!("Waiting: {}", summary(&states));
+        let pending = states
+            .values()
+            .any(|status| *status == ScheduleStatus::Pending);
+        if pending && time.now().since(start) >= ASK_WHY {
+            text.push_str(&reasons(session, key)?);
+        }
+        progress.show(session.world, &text);
         time.sleep(pause);
         pause = (pause * 2).min(LAST_PAUSE);
     }
+}
+
+/// Why tasks of the job are pending, in brackets; nothing if the scheduler does not say.
+fn reasons(session: &mut Session<'_, '_>, key: &ClusterJob) -> Result<String, CommandError> {
+    let query = task_query(&key.job, &[], None);
+    let request = Request::GetPendingReason(Box::new(GetPendingReason { query: Some(query) }));
+    let response = session.call(&key.cluster, &request, Repeat::Always)?;
+    let Some(ResponseResult::GetPendingReasonResult(result)) = response.result else {
+        return Ok(String::new());
+    };
+    let reasons = result.reasons.into_iter().filter_map(|r| r.reason);
+    let distinct: BTreeSet<String> = reasons.filter(|text| !text.is_empty()).collect();
+    if distinct.is_empty() {
+        return Ok(String::new());
+    }
+    let texts: Vec<String> = distinct.into_iter().collect();
+    Ok(format!(" ({})", texts.join("; ")))
 }
 
 /// The state of each instance: that of the task whose life began last.

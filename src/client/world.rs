@@ -48,6 +48,8 @@ pub struct Settings {
     pub zone: jiff::tz::TimeZone,
     /// A file with passwords in the format of netrc.
     pub netrc: Option<PathBuf>,
+    /// A file with the certificates that vouch for schedulers, instead of the usual ones.
+    pub ca_bundle: Option<PathBuf>,
     /// Whether a person watches: progress may then be drawn.
     pub interactive: bool,
 }
@@ -75,6 +77,10 @@ impl Settings {
             netrc: var("NETRC")
                 .map(PathBuf::from)
                 .or_else(|| home.map(|h| h.join(".netrc"))),
+            ca_bundle: ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"]
+                .into_iter()
+                .find_map(var)
+                .map(PathBuf::from),
             interactive: std::io::IsTerminal::is_terminal(&std::io::stderr()),
         }
     }
@@ -94,7 +100,6 @@ pub struct World<'a> {
     pub settings: Settings,
     /// Whether details are logged: `--verbose`.
     pub verbose: bool,
-    deaf: bool,
 }
 
 impl<'a> World<'a> {
@@ -111,7 +116,6 @@ impl<'a> World<'a> {
             time,
             settings,
             verbose: false,
-            deaf: false,
         }
     }
 
@@ -123,14 +127,16 @@ impl<'a> World<'a> {
     /// Writes `text` and an end of line to the output.
     pub fn print(&mut self, text: &str) {
         // Whoever reads may have gone away, as `head` does: what is done is still done.
-        let written = writeln!(self.out, "{text}").and_then(|()| self.out.flush());
-        self.deaf |= written.is_err();
+        writeln!(self.out, "{text}")
+            .and_then(|()| self.out.flush())
+            .ok();
     }
 
     /// Writes `text` and an end of line to the error stream.
     pub fn complain(&mut self, text: &str) {
-        let written = writeln!(self.err, "{text}").and_then(|()| self.err.flush());
-        self.deaf |= written.is_err();
+        writeln!(self.err, "{text}")
+            .and_then(|()| self.err.flush())
+            .ok();
     }
 
     /// Logs something of interest.
@@ -148,10 +154,5 @@ impl<'a> World<'a> {
         if self.verbose {
             self.complain(&format!("DEBUG] {text}"));
         }
-    }
-
-    /// Whether nobody reads one of the streams any more.
-    pub fn is_deaf(&self) -> bool {
-        self.deaf
     }
 }

@@ -1,15 +1,16 @@
 //! A scheduler made of one thread and a list of tasks, behind real HTTP on the loopback.
 
 use aurora::thrift::api::{
-    AssignedTask, ConfigGroup, ConfigSummary, ConfigSummaryResult, GetJobsResult, GetQuotaResult,
-    GetTierConfigResult, JobConfiguration, JobKey, PopulateJobResult, Range, Resource,
-    ResourceAggregate, Response, ResponseCode, ResponseDetail, ResponseResult, ScheduleStatus,
-    ScheduleStatusResult, ScheduledTask, TaskConfig, TaskEvent, TaskQuery, TierConfig,
+    AssignedTask, ConfigGroup, ConfigSummary, ConfigSummaryResult, GetJobsResult,
+    GetPendingReasonResult, GetQuotaResult, GetTierConfigResult, JobConfiguration, JobKey,
+    PendingReason, PopulateJobResult, Range, Resource, ResourceAggregate, Response, ResponseCode,
+    ResponseDetail, ResponseResult, ScheduleStatus, ScheduleStatusResult, ScheduledTask,
+    TaskConfig, TaskEvent, TaskQuery, TierConfig,
 };
 use aurora::thrift::message::{Protocol, decode_call, encode_reply};
 use aurora::thrift::service::Request;
 use std::collections::VecDeque;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -38,6 +39,8 @@ pub struct State {
     pub stubborn: bool,
     /// Restarted instances get yet another task at each look.
     pub flapping: bool,
+    /// For how many looks tasks stay PENDING.
+    pub full: u32,
     /// Whether it says that it keeps request ids.
     pub keeps_ids: bool,
     done: Vec<(String, Response)>,
@@ -255,6 +258,7 @@ impl State {
                 ok(Some(ResponseResult::ScheduleStatusResult(result)))
             }
             Request::GetJobs(args) => ok(Some(self.jobs(args.owner_role.as_deref()))),
+            Request::GetPendingReason(_) => ok(Some(reason())),
             Request::GetQuota(_) => ok(Some(quota())),
             Request::PopulateJobConfig(args) => {
                 let task_config = args.description.clone().unwrap().task_config;
@@ -319,8 +323,10 @@ impl State {
                     || query.instance_ids.contains(&assigned.instance_id))
         };
         let found: Vec<_> = self.tasks.iter().filter(|t| wanted(t)).cloned().collect();
+        let places = self.full == 0;
+        self.full = self.full.saturating_sub(1);
         for task in &mut self.tasks {
-            if task.status == Some(ScheduleStatus::Pending) {
+            if places && task.status == Some(ScheduleStatus::Pending) {
                 task.status = Some(ScheduleStatus::Running);
             }
         }
@@ -405,6 +411,16 @@ fn tiers() -> ResponseResult {
     ResponseResult::GetTierConfigResult(GetTierConfigResult {
         default_tier_name: Some("preemptible".to_owned()),
         tiers: vec![tier("preferred", false), tier("preemptible", true)],
+    })
+}
+
+fn reason() -> ResponseResult {
+    let reason = |id: &str| PendingReason {
+        task_id: Some(id.to_owned()),
+        reason: Some("Insufficient: cpu".to_owned()),
+    };
+    ResponseResult::GetPendingReasonResult(GetPendingReasonResult {
+        reasons: vec![reason("a"), reason("b")],
     })
 }
 

@@ -1,6 +1,8 @@
 //! Whole command lines of the client against a scheduler on the loopback: what is printed, what is called,
 //! how it ends. Time is virtual.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on ends there")]
+
 mod fake;
 
 use aurora::base::clock::{Instant, Timestamp};
@@ -121,6 +123,7 @@ fn run(folder: &Path, line: &str) -> Done {
         browser: None,
         zone: jiff::tz::TimeZone::UTC,
         netrc: None,
+        ca_bundle: None,
         interactive: false,
     };
     let mut world = World::new(&mut out, &mut err, &time, settings);
@@ -172,6 +175,22 @@ fn create_waits_until_the_tasks_run() {
         |t: &aurora::thrift::api::ScheduledTask| t.status == Some(ScheduleStatus::Running);
     assert!(bench.fake.state().tasks.iter().all(running));
     assert!(done.took > Duration::ZERO, "it looked twice");
+    assert!(
+        done.err.ends_with(" INFO] Waiting: 2 PENDING\n"),
+        "{}",
+        done.err
+    );
+}
+
+#[test]
+fn a_long_wait_tells_the_reason() {
+    let bench = Bench::new();
+    bench.fake.state().full = 20;
+    let line = "job create --wait-until=RUNNING west/www/prod/hello JOB --bind=greeting=hi";
+    let done = bench.run(line);
+    let end = " INFO] Waiting: 2 PENDING\n INFO] Waiting: 2 PENDING (Insufficient: cpu)\n";
+    assert!(done.err.ends_with(end), "{}", done.err);
+    assert_eq!(done.status, 0);
 }
 
 #[test]
@@ -431,7 +450,7 @@ fn add_appends_instances() {
     bench.fake.put("www", "hello", 2);
     bench
         .run("job add west/www/prod/hello/1 2 --wait-until=RUNNING")
-        .expect(0, "", "");
+        .expect(0, "", " INFO] Waiting: 2 PENDING\n");
     assert_eq!(bench.fake.state().tasks.len(), 4);
     assert_eq!(bench.run("job add west/www/prod/hello/7 2").status, 6);
     assert_eq!(bench.run("job add west/www/prod/hello/1 -2").status, 6);
@@ -454,7 +473,6 @@ Task level information
 Process 'hello':
   cmdline:
     echo hi; sleep 60
-
 
 ";
     bench
@@ -573,8 +591,8 @@ fn mistakes_have_one_line_and_their_status() {
         );
         assert!(done.err.starts_with(start), "{line}: {}", done.err);
     }
-    let missing = "aurora job create: Required positional arguments not provided: config_file; see \
-                   aurora job create --help\n";
+    let missing = "aurora job create: Required positional arguments not provided: config_file (see \
+                   aurora job create --help)\n";
     bench
         .run("job create west/www/prod/hello")
         .expect(2, "", missing);

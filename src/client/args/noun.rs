@@ -104,7 +104,12 @@ pub struct QuotaGet {
 
 /// Declares nouns whose verbs are known but do nothing yet.
 macro_rules! later {
-    ($( $(#[doc = $doc:tt])+ $noun:ident $verbs:ident $name:tt { $( $verb:ident $verb_name:tt $verb_doc:tt, )+ } )+) => { $(
+    ($(
+        $(#[doc = $doc:tt])+
+        $noun:ident $verbs:ident $name:tt {
+            $( $variant:ident($verb:ident) $verb_name:tt $verb_doc:tt, )+
+        }
+    )+) => { $(
         $(#[doc = $doc])+
         #[derive(FromArgs, ArgsInfo, Debug, PartialEq)]
         #[argh(subcommand, name = $name)]
@@ -119,7 +124,7 @@ macro_rules! later {
         #[argh(subcommand)]
         pub enum $verbs { $(
             /// The verb of this name.
-            $verb($verb),
+            $variant($verb),
         )+ }
 
         $(
@@ -130,42 +135,42 @@ macro_rules! later {
         )+
     )+
 
-    /// The verbs that do nothing yet, by noun.
-    pub const LATER: &[(&str, &[&str])] = &[ $( ($name, &[ $( $verb_name, )+ ]), )+ ];
+    /// The nouns whose verbs do nothing yet.
+    pub const LATER: &[&str] = &[ $( $name, )+ ];
     };
 }
 
 later! {
     /// Work with cron jobs (not supported yet).
     Cron CronVerb "cron" {
-        CronSchedule "schedule" "Create or replace a cron job (not supported yet).",
-        CronDeschedule "deschedule" "Remove a cron job (not supported yet).",
-        CronStart "start" "Run a cron job now (not supported yet).",
-        CronShow "show" "Show a cron job's schedule (not supported yet).",
+        Schedule(CronSchedule) "schedule" "Create or replace a cron job (not supported yet).",
+        Deschedule(CronDeschedule) "deschedule" "Remove a cron job (not supported yet).",
+        Start(CronStart) "start" "Run a cron job now (not supported yet).",
+        Show(CronShow) "show" "Show a cron job's schedule (not supported yet).",
     }
 
     /// Work with job updates (not supported yet).
     Update UpdateVerb "update" {
-        UpdateStart "start" "Start an update (not supported yet).",
-        UpdatePause "pause" "Pause an update (not supported yet).",
-        UpdateResume "resume" "Go on with an update (not supported yet).",
-        UpdateAbort "abort" "End an update where it stands (not supported yet).",
-        UpdateRollback "rollback" "Undo an update (not supported yet).",
-        UpdateList "list" "List updates (not supported yet).",
-        UpdateInfo "info" "Show an update (not supported yet).",
-        UpdateWait "wait" "Wait for an update (not supported yet).",
+        Start(UpdateStart) "start" "Start an update (not supported yet).",
+        Pause(UpdatePause) "pause" "Pause an update (not supported yet).",
+        Resume(UpdateResume) "resume" "Go on with an update (not supported yet).",
+        Abort(UpdateAbort) "abort" "End an update where it stands (not supported yet).",
+        Rollback(UpdateRollback) "rollback" "Undo an update (not supported yet).",
+        List(UpdateList) "list" "List updates (not supported yet).",
+        Info(UpdateInfo) "info" "Show an update (not supported yet).",
+        Wait(UpdateWait) "wait" "Wait for an update (not supported yet).",
     }
 
     /// Work inside running tasks (not supported yet).
     Task TaskVerb "task" {
-        TaskRun "run" "Run a command beside each task (not supported yet).",
-        TaskSsh "ssh" "Open a shell beside a task (not supported yet).",
-        TaskScp "scp" "Copy files to or from a task (not supported yet).",
+        Run(TaskRun) "run" "Run a command beside each task (not supported yet).",
+        Ssh(TaskSsh) "ssh" "Open a shell beside a task (not supported yet).",
+        Scp(TaskScp) "scp" "Copy files to or from a task (not supported yet).",
     }
 
     /// Look at how well a job stays up (not supported yet).
     Sla SlaVerb "sla" {
-        SlaTaskUpCount "get-task-up-count" "Show how many tasks were up how long (not supported yet).",
-        SlaJobUptime "get-job-uptime" "Show how long a job's tasks were up (not supported yet).",
+        TaskUpCount(SlaTaskUpCount) "get-task-up-count" "Show tasks up (not supported yet).",
+        JobUptime(SlaJobUptime) "get-job-uptime" "Show times up (not supported yet).",
     }
 }

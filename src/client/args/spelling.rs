@@ -75,10 +75,10 @@ pub fn read(args: &[String]) -> Result<Invocation, CommandError> {
     let parsed = table.parse(rest).map_err(|error| {
         let command = path.join(" ");
         CommandError::usage(format!(
-            "aurora {command}: {error}; see aurora {command} --help"
+            "aurora {command}: {error} (see aurora {command} --help)"
         ))
     });
-    if LATER.iter().any(|(noun, _)| path.first() == Some(noun)) {
+    if path.first().is_some_and(|noun| LATER.contains(noun)) {
         return if matches!(&parsed, Ok(args) if asks_help(args)) {
             help(&path)
         } else {
@@ -112,7 +112,7 @@ fn descend<'i>(
     found.map(|c| &c.command).ok_or_else(|| {
         if word.starts_with('-') {
             return CommandError::usage(format!(
-                "unknown option '{word}'; see {} --help",
+                "unknown option '{word}' (see {} --help)",
                 program(path)
             ));
         }
@@ -223,7 +223,7 @@ fn run(
             let said: Vec<&str> = exit.output.split_whitespace().collect();
             let said = said.join(" ").replacen("Error parsing ", "cannot read ", 1);
             Err(CommandError::usage(format!(
-                "aurora {command}: {said}; see aurora {command} --help"
+                "aurora {command}: {said} (see aurora {command} --help)"
             )))
         }
     }
@@ -291,11 +291,11 @@ mod tests {
             (
                 "job kill c/r/e/n --batchsize=3",
                 "aurora job kill: unknown option '--batchsize'; did you \
-              mean '--batch-size'?; see aurora job kill --help",
+              mean '--batch-size'? (see aurora job kill --help)",
             ),
             (
                 "--frobnicate",
-                "unknown option '--frobnicate'; see aurora --help",
+                "unknown option '--frobnicate' (see aurora --help)",
             ),
         ] {
             let error = parse(line).unwrap_err();

@@ -13,6 +13,8 @@ pub fn text(job: &Value) -> String {
     for process in list(&job["task"]["processes"]) {
         self::process(&mut out, process);
     }
+    // Whoever prints it ends the last line.
+    out.pop();
     out
 }
 
@@ -163,7 +165,6 @@ Process 'a':
 Process 'b':
   cmdline:
     three
-
 ";
         assert_eq!(text(&job), expected);
     }

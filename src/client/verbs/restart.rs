@@ -120,7 +120,7 @@ fn watch(
     let interval = Duration::from_secs(u64::from(args.healthcheck_interval_seconds.max(1)));
     let mut open: BTreeMap<u32, Watched> = batch.iter().map(|i| (*i, Watched::Unseen)).collect();
     let mut failed = BTreeSet::new();
-    let mut progress = Progress::new(session.world);
+    let mut progress = Progress::new(session.world, false);
     loop {
         let running = session.tasks(key, &[ScheduleStatus::Running], Some(batch), Exit::Api)?;
         let now = time.now();
@@ -130,10 +130,11 @@ fn watch(
         if open.is_empty() {
             return Ok(failed);
         }
-        progress.show(&format!(
-            "watching instances {}",
+        let text = format!(
+            "Waiting: instances {} must stay up",
             show_instances(open.keys())
-        ));
+        );
+        progress.show(session.world, &text);
         time.sleep(interval);
     }
 }
