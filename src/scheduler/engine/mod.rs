@@ -323,6 +323,12 @@ impl Engine {
         self.open.weight >= FULL_BATCH && !self.has_window()
     }
 
+    /// Whether nothing is on its way to the log or waits to be.
+    pub fn is_idle(&self) -> bool {
+        let open = &self.open;
+        self.flights.is_empty() && open.ops.is_empty() && open.outbox.is_empty()
+    }
+
     /// Proposes what has gathered, if the log may take more.
     pub fn seal(&mut self) {
         if !self.is_leading() {
