@@ -4,6 +4,10 @@
 
 pub mod engine;
 pub mod handle;
+mod port;
+mod run;
 
 pub use engine::{Effect, Engine, EngineOptions};
 pub use handle::{Command, Handle, Lifecycle, NotReady, SubmitError, View};
+pub use port::LogPort;
+pub use run::{Options, RunError, start};

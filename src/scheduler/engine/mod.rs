@@ -43,8 +43,10 @@ use timers::{Timer, Timers};
 /// The longest request id that is accepted, in bytes.
 const MAX_REQUEST_ID: usize = 256;
 
-/// How many changes a batch gathers before it counts as full.
-const FULL_BATCH: usize = 10_000;
+/// How large a batch grows before it counts as full, in bytes of its entry, roughly.
+///
+/// Far below the longest entry of the log, as the last step comes on top.
+const FULL_BATCH: usize = 2 << 20;
 
 /// What the engine wants done, in this order.
 #[derive(Clone, Debug)]
@@ -78,6 +80,8 @@ pub enum Effect {
 #[derive(Debug, Default)]
 struct Open {
     ops: Vec<Op>,
+    /// How many bytes the ops will take, roughly.
+    weight: usize,
     outbox: Vec<Outgoing>,
 }
 
@@ -212,6 +216,13 @@ impl Engine {
         Ok(())
     }
 
+    /// This replica was behind a truncation: the entries that follow make the tables anew.
+    pub fn handle_skipped(&mut self) {
+        if let Some(replay) = &mut self.replay {
+            *replay = Replay::default();
+        }
+    }
+
     /// It leads no more: what was on its way may or may not be learned.
     pub fn handle_discarded(&mut self) {
         if self.is_leading() {
@@ -309,7 +320,13 @@ impl Engine {
 
     /// Whether it should be given nothing more until the log has learned something.
     pub fn is_full(&self) -> bool {
-        self.open.ops.len() >= FULL_BATCH && !self.has_window()
+        self.open.weight >= FULL_BATCH && !self.has_window()
+    }
+
+    /// Whether nothing is on its way to the log or waits to be.
+    pub fn is_idle(&self) -> bool {
+        let open = &self.open;
+        self.flights.is_empty() && open.ops.is_empty() && open.outbox.is_empty()
     }
 
     /// Proposes what has gathered, if the log may take more.

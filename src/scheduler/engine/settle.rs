@@ -2,7 +2,7 @@
 
 use super::step::Change;
 use super::timers::TaskTimer;
-use super::{Done, Effect, Engine, Outgoing, Pending, Timer, Timers};
+use super::{Done, Effect, Engine, FULL_BATCH, Outgoing, Pending, Timer, Timers};
 use crate::base::clock::Now;
 use crate::domain::placement::Book;
 use crate::driver::DriverCommand;
@@ -24,10 +24,14 @@ impl Engine {
                 self.book.set_mode(&host.host, host.mode);
             }
         }
+        self.open.weight += done.ops.iter().map(weight).sum::<usize>();
         self.open.ops.extend(done.ops);
         self.open.outbox.extend(done.outbox);
         for change in &done.changes {
             self.follow(now, change);
+        }
+        if self.open.weight >= FULL_BATCH {
+            self.seal();
         }
     }
 
@@ -188,6 +192,23 @@ impl Engine {
                 order: Box::new(order(task)),
             })
         })
+    }
+}
+
+/// How many bytes an op takes in an entry, roughly.
+fn weight(op: &Op) -> usize {
+    match op {
+        Op::AddTasks { config, tasks, .. } => {
+            let executor = config.executor.as_ref();
+            let data = executor
+                .and_then(|e| e.data.as_ref())
+                .map_or(0, String::len);
+            1_000 + data + 150 * tasks.len()
+        }
+        Op::SetAnswer { answer, .. } => {
+            400 + answer.reply.messages.iter().map(String::len).sum::<usize>()
+        }
+        _ => 400,
     }
 }
 

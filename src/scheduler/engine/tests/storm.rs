@@ -1,0 +1,1 @@
+//! Everything at once, at random, with crashes: what must hold whatever happens.

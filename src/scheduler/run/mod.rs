@@ -1,0 +1,463 @@
+//! The loop around the engine: gathers what comes, lets the engine decide, carries out what it says.
+//!
+//! A turn takes what has come from the log, the driver and people, a bounded share of each, then lets
+//! the engine do what is due and proposes everything as one entry: under load one sync serves many.
+//! Never blocks: what waits for the log waits in the engine, what waits for the engine waits in bounded
+//! queues.
+
+#[cfg(test)]
+mod tests;
+mod writer;
+
+use super::engine::{Effect, Engine, EngineOptions};
+use super::handle::{Handle, Lifecycle, Reply, Submission, SubmitError};
+use super::port::LogPort;
+use crate::base::clock::{self, Instant};
+use crate::base::rng::Rng;
+use crate::driver::{Driver, DriverEvent};
+use crate::replog::{AppendError, Ballot, LogEvent, Position, ReplicaStatus};
+use crate::rt::{self, Fiber, Shutdown};
+use crate::storage::ReplayError;
+use async_channel::{Receiver, Sender, bounded};
+use futures_lite::FutureExt;
+use std::collections::BTreeMap;
+use std::future::pending;
+use std::sync::Arc;
+use std::time::Duration;
+use thiserror::Error;
+use writer::{Refused, Write};
+
+/// How much of each queue one turn takes.
+const TAKEN_PER_TURN: usize = 256;
+
+/// The loop turns at least this often, so that a stuck one can be told.
+const HEARTBEAT: Duration = Duration::from_millis(500);
+
+/// The view is made anew at most this often.
+const VIEW_INTERVAL: Duration = Duration::from_millis(100);
+
+/// How long a stop waits for what is on its way to the log.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+
+/// How the scheduler runs.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The engine's settings.
+    pub engine: EngineOptions,
+    /// How many commands may wait.
+    pub queue: usize,
+    /// Our `host:port` for clients, shown as the leader's while we lead.
+    pub address: String,
+    /// A Mesos master is to be registered with, which nothing does yet: the scheduler leads and stays in
+    /// LEADER_AWAITING_REGISTRATION. The embedded driver needs no registration.
+    pub awaits_master: bool,
+}
+
+/// Why the scheduler ended by itself. The process must end.
+#[derive(Debug, Error)]
+pub enum RunError {
+    /// The log took no more.
+    #[error("the log refuses entries: {0}")]
+    Append(AppendError),
+    /// The log's disk failed.
+    #[error("the log has failed: {0}")]
+    Poisoned(String),
+    /// The log's entries make no tables.
+    #[error("the log cannot be replayed: {0}")]
+    Replay(#[from] ReplayError),
+    /// The driver or the log ended.
+    #[error("{0} has ended")]
+    SourceEnded(&'static str),
+}
+
+/// Starts the scheduler on a log and a driver that have been opened.
+///
+/// The fiber ends when `shutdown` is given or with the reason why it cannot go on; the handle says
+/// [`Lifecycle::Dead`] then.
+pub fn start(
+    options: Options,
+    log: impl LogPort,
+    log_events: Receiver<LogEvent>,
+    driver: Arc<dyn Driver>,
+    driver_events: Receiver<DriverEvent>,
+    shutdown: Shutdown,
+) -> (Handle, Fiber<Result<(), RunError>>) {
+    let (handle, commands) = Handle::new(options.queue);
+    // As long as the engine's window, so that handing over never waits.
+    let (writes, to_write) = bounded(options.engine.window + 16);
+    let (refusals, refused) = bounded(16);
+    rt::spawn("log writer", writer::write(log, to_write, refusals)).detach();
+    let scheduler = Loop {
+        engine: Engine::new(options.engine.clone(), Rng::from_os()),
+        options,
+        handle: handle.clone(),
+        inputs: Inputs {
+            commands,
+            driver: driver_events,
+            log: log_events,
+            refused,
+            shutdown,
+        },
+        driver,
+        writes,
+        ballot: None,
+        lifecycle: Lifecycle::PreparingStorage,
+        replica: "STARTING",
+        replies: BTreeMap::new(),
+        next_token: 0,
+        shown: Instant::ZERO,
+        stale: true,
+    };
+    let fiber = rt::spawn("scheduler", scheduler.run());
+    (handle, fiber)
+}
+
+/// Where news comes from.
+struct Inputs {
+    commands: Receiver<Submission>,
+    driver: Receiver<DriverEvent>,
+    log: Receiver<LogEvent>,
+    refused: Receiver<Refused>,
+    shutdown: Shutdown,
+}
+
+/// What woke the loop.
+enum Input {
+    Command(Submission),
+    Driver(DriverEvent),
+    Log(LogEvent),
+    Refused(Refused),
+    Shutdown,
+    Timeout,
+}
+
+impl Inputs {
+    /// Waits for the next thing, but not beyond `deadline`; only for the log while the engine is full.
+    async fn next(&self, full: bool, deadline: Instant) -> Result<Input, RunError> {
+        let log = async {
+            let event = self.log.recv().await;
+            event
+                .map(Input::Log)
+                .map_err(|_| RunError::SourceEnded("the log"))
+        };
+        let driver = async {
+            if full {
+                pending::<()>().await;
+            }
+            let event = self.driver.recv().await;
+            event
+                .map(Input::Driver)
+                .map_err(|_| RunError::SourceEnded("the driver"))
+        };
+        let command = async {
+            if full {
+                pending::<()>().await;
+            }
+            match self.commands.recv().await {
+                Ok(submission) => Ok(Input::Command(submission)),
+                Err(_) => pending().await,
+            }
+        };
+        let refused = async {
+            match self.refused.recv().await {
+                Ok(refused) => Ok(Input::Refused(refused)),
+                Err(_) => pending().await,
+            }
+        };
+        let timeout = async {
+            rt::sleep_until(deadline).await;
+            Ok(Input::Timeout)
+        };
+        let shutdown = async {
+            self.shutdown.wait().await;
+            Ok(Input::Shutdown)
+        };
+        log.or(shutdown)
+            .or(refused)
+            .or(driver)
+            .or(command)
+            .or(timeout)
+            .await
+    }
+}
+
+struct Loop {
+    options: Options,
+    engine: Engine,
+    handle: Handle,
+    inputs: Inputs,
+    driver: Arc<dyn Driver>,
+    writes: Sender<Write>,
+    /// The term that we lead.
+    ballot: Option<Ballot>,
+    lifecycle: Lifecycle,
+    replica: &'static str,
+    replies: BTreeMap<u64, Sender<Result<Reply, SubmitError>>>,
+    next_token: u64,
+    /// When the view was last made.
+    shown: Instant,
+    stale: bool,
+}
+
+impl Loop {
+    async fn run(mut self) -> Result<(), RunError> {
+        self.show();
+        let result = self.turn_until_the_end().await;
+        self.handle.set_ready(false);
+        if self.ballot.take().is_some() {
+            self.driver.stand_down();
+        }
+        self.enter(Lifecycle::Dead);
+        self.show();
+        result
+    }
+
+    async fn turn_until_the_end(&mut self) -> Result<(), RunError> {
+        let mut end = Instant::FAR;
+        loop {
+            let now = clock::now();
+            if end != Instant::FAR && (self.engine.is_idle() || now >= end) {
+                return Ok(());
+            }
+            let full = self.engine.is_full();
+            let deadline = self.deadline(now).min(end);
+            let input = match end {
+                Instant::FAR => self.inputs.next(full, deadline).await?,
+                // Only what is on its way is waited for.
+                _ => self.last_input(end).await?,
+            };
+            if matches!(input, Input::Shutdown) {
+                self.handle.set_ready(false);
+                end = clock::now() + LAST_WORDS;
+            }
+            self.take(input)?;
+            if end == Instant::FAR {
+                self.take_more()?;
+            }
+            self.act()?;
+        }
+    }
+
+    async fn last_input(&self, end: Instant) -> Result<Input, RunError> {
+        let log = async {
+            let event = self.inputs.log.recv().await;
+            event
+                .map(Input::Log)
+                .map_err(|_| RunError::SourceEnded("the log"))
+        };
+        let timeout = async {
+            rt::sleep_until(end).await;
+            Ok(Input::Timeout)
+        };
+        log.or(timeout).await
+    }
+
+    fn deadline(&self, now: Instant) -> Instant {
+        let view = match self.stale {
+            true => self.shown + VIEW_INTERVAL,
+            false => Instant::FAR,
+        };
+        self.engine.deadline().min(view).min(now + HEARTBEAT)
+    }
+
+    /// Takes what else has come, a share of each kind.
+    fn take_more(&mut self) -> Result<(), RunError> {
+        for _ in 0..TAKEN_PER_TURN {
+            let Ok(event) = self.inputs.log.try_recv() else {
+                break;
+            };
+            self.take(Input::Log(event))?;
+        }
+        for _ in 0..TAKEN_PER_TURN {
+            if self.engine.is_full() {
+                break;
+            }
+            let Ok(event) = self.inputs.driver.try_recv() else {
+                break;
+            };
+            self.take(Input::Driver(event))?;
+        }
+        for _ in 0..TAKEN_PER_TURN {
+            if self.engine.is_full() {
+                break;
+            }
+            let Ok(submission) = self.inputs.commands.try_recv() else {
+                break;
+            };
+            self.take(Input::Command(submission))?;
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, input: Input) -> Result<(), RunError> {
+        let now = clock::both();
+        match input {
+            Input::Command(submission) => {
+                self.next_token += 1;
+                self.replies.insert(self.next_token, submission.reply);
+                let request = submission.request.as_deref();
+                let command = &submission.command;
+                self.engine
+                    .handle_command(now, self.next_token, request, command);
+            }
+            Input::Driver(event) => self.engine.handle_driver(now, event),
+            Input::Log(event) => self.take_log(event)?,
+            Input::Refused(refused) if Some(refused.ballot) == self.ballot => {
+                if refused.error != AppendError::NotCoordinator {
+                    return Err(RunError::Append(refused.error));
+                }
+                self.stand_down();
+            }
+            Input::Refused(_) | Input::Shutdown | Input::Timeout => return Ok(()),
+        }
+        self.stale = true;
+        Ok(())
+    }
+
+    fn take_log(&mut self, event: LogEvent) -> Result<(), RunError> {
+        match event {
+            LogEvent::Discarded { ballot } if self.ballot == Some(ballot) => self.stand_down(),
+            LogEvent::Discarded { .. } => {}
+            LogEvent::Leading { ballot } => self.lead(ballot)?,
+            LogEvent::Learned {
+                position,
+                ticket,
+                payload,
+                ..
+            } => {
+                self.engine.handle_learned(position.0, ticket, &payload)?;
+                if self.ballot.is_some() && !self.engine.is_leading() {
+                    self.stand_down();
+                }
+            }
+            LogEvent::Poisoned { reason } => return Err(RunError::Poisoned(reason)),
+            LogEvent::Skipped { .. } => self.engine.handle_skipped(),
+            LogEvent::Status(status) => {
+                self.replica = replica_name(status);
+                if self.lifecycle == Lifecycle::PreparingStorage {
+                    self.enter(Lifecycle::StoragePrepared);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn lead(&mut self, ballot: Ballot) -> Result<(), RunError> {
+        if self.ballot.is_some() {
+            self.stand_down();
+        }
+        self.engine.handle_leading(clock::both())?;
+        self.ballot = Some(ballot);
+        self.enter(Lifecycle::LeaderAwaitingRegistration);
+        self.driver.lead(ballot.round);
+        if !self.options.awaits_master {
+            self.enter(Lifecycle::Active);
+        }
+        let tables = self.engine.tables();
+        log::info!(
+            "leading in term {} with {} tasks",
+            ballot.round,
+            tables.task_count()
+        );
+        self.handle.publish_tables(Arc::clone(tables));
+        self.handle.set_ready(true);
+        Ok(())
+    }
+
+    fn stand_down(&mut self) {
+        log::warn!("leading no more");
+        self.handle.set_ready(false);
+        self.ballot = None;
+        self.engine.handle_discarded();
+        self.driver.stand_down();
+        self.enter(Lifecycle::StoragePrepared);
+    }
+
+    fn enter(&mut self, lifecycle: Lifecycle) {
+        if self.lifecycle != lifecycle {
+            log::info!("scheduler lifecycle: {} -> {lifecycle}", self.lifecycle);
+            self.lifecycle = lifecycle;
+            self.stale = true;
+        }
+    }
+
+    /// Lets the engine do what is due and carries out what it says.
+    fn act(&mut self) -> Result<(), RunError> {
+        let now = clock::both();
+        self.stale |= self.engine.deadline() <= now.mono;
+        self.engine.handle_timeout(now);
+        self.engine.seal();
+        while let Some(effect) = self.engine.poll_effect() {
+            self.carry_out(effect)?;
+        }
+        self.handle.turned(now.mono);
+        if self.stale && now.mono.since(self.shown) >= VIEW_INTERVAL {
+            self.show();
+        }
+        Ok(())
+    }
+
+    fn carry_out(&mut self, effect: Effect) -> Result<(), RunError> {
+        match effect {
+            Effect::Append { ticket, payload } => {
+                if let Some(ballot) = self.ballot {
+                    self.write(Write::Append {
+                        ballot,
+                        ticket,
+                        payload,
+                    })?;
+                }
+            }
+            Effect::Driver(command) => self.driver.command(command),
+            Effect::Publish(tables) => self.handle.publish_tables(tables),
+            Effect::Reply { token, result } => {
+                if let Some(reply) = self.replies.remove(&token)
+                    && reply.try_send(result).is_err()
+                {
+                    log::debug!("nobody waits for the answer to command {token}");
+                }
+            }
+            Effect::Truncate { position } => {
+                if let Some(ballot) = self.ballot {
+                    let to = Position(position + 1);
+                    self.write(Write::Truncate { ballot, to })?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The queue is as long as the engine's window, so a full one means that its writer is gone or
+    /// waits for a log that takes nothing.
+    fn write(&mut self, write: Write) -> Result<(), RunError> {
+        let sent = self.writes.try_send(write);
+        sent.map_err(|_| RunError::SourceEnded("the log's writer"))
+    }
+
+    fn show(&mut self) {
+        let mut view = self.engine.view();
+        view.lifecycle = self.lifecycle;
+        view.replica = self.replica;
+        view.leader = self.ballot.map(|_| self.options.address.clone());
+        for state in Lifecycle::ALL {
+            let name = format!("scheduler_lifecycle_{state}");
+            view.counters
+                .insert(name, i64::from(state == self.lifecycle));
+        }
+        let registered = i64::from(self.lifecycle == Lifecycle::Active);
+        view.counters
+            .insert("framework_registered".into(), registered);
+        self.handle.publish_view(view);
+        self.shown = clock::now();
+        self.stale = false;
+    }
+}
+
+fn replica_name(status: ReplicaStatus) -> &'static str {
+    match status {
+        ReplicaStatus::Empty => "EMPTY",
+        ReplicaStatus::Recovering => "RECOVERING",
+        ReplicaStatus::Starting => "STARTING",
+        ReplicaStatus::Voting => "VOTING",
+    }
+}
