@@ -106,6 +106,10 @@ class Places(LoaderTest):
     def test_a_file_cannot_end_the_program(self):
         self.assert_place(self.error("import sys\nsys.exit(0)"), "exception", 2, "SystemExit")
 
+    def test_objects_may_raise_after_the_file_has_run(self):
+        text = "class Odd(list):\n  def __iter__(self):\n    raise KeyError('odd')\njobs = Odd([1])\n"
+        self.assert_place(self.error(text), "exception", 3, "KeyError: 'odd'")
+
     def test_unknown_attributes_name_line_and_field(self):
         text = "p = Process(\n  name = 'p',\n  cmd = 'true')\n"
         self.assert_place(self.error(text), "type", 3, "no attribute 'cmd'", "Process.cmd")

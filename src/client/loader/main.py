@@ -66,6 +66,11 @@ def answer_to(request):
     except RecursionError:
         error = LoadError("exception", "values are nested too deep", request.get("file"))
         return {"version": VERSION, "error": error.to_json()}
+    except Exception as error:
+        # Values of the user's own classes may raise anything long after their file has run.
+        located = files.located(error)
+        located.file = located.file or request.get("file")
+        return {"version": VERSION, "error": located.to_json()}
 
 
 def _load(request):
