@@ -164,7 +164,7 @@ fn a_good_job_becomes_one_command_and_every_answer_names_the_cluster() {
 
 #[test]
 fn a_job_that_is_not_good_is_refused_without_a_command() {
-    let cases: [(fn(&mut JobConfiguration), &str); 9] = [
+    let cases: [(fn(&mut JobConfiguration), &str); 8] = [
         (
             |job| job.task_config = None,
             "Job configuration must have taskConfig set.",
@@ -185,10 +185,6 @@ fn a_job_that_is_not_good_is_refused_without_a_command() {
         (
             |job| job.cron_schedule = Some(String::new()),
             "Cron jobs may only be created/updated by calling scheduleCronJob.",
-        ),
-        (
-            |job| job.instance_count = 4001,
-            "Instance count must be between 1 and 4000 inclusive.",
         ),
         (
             |job| job.key = Some(key("other")),
