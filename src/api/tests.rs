@@ -630,6 +630,24 @@ fn methods_of_later_versions_say_so() {
 }
 
 #[test]
+fn calls_are_counted_by_method_and_by_code() {
+    let count = || {
+        let stats = crate::base::stats::global();
+        let work = stats.counter("scheduler_thrift_workload_getConfigSummary");
+        let codes = stats.counter("scheduler_thrift_response_OK");
+        (work.value(), codes.value())
+    };
+    let before = count();
+    let args = GetConfigSummary {
+        job: Some(key("web")),
+    };
+    let all: &[(&str, &[(u32, State)])] = &[("web", &[(0, State::Running)])];
+    answer(tables(all), Request::GetConfigSummary(Box::new(args)));
+    let after = count();
+    assert!(after.0 > before.0 && after.1 > before.1);
+}
+
+#[test]
 fn calls_are_answered_in_the_protocol_that_accept_names() {
     let (api, _) = services(Tables::default(), View::default(), Ok(Reply::ok()));
     let request = Request::GetTierConfigs(Box::default());
