@@ -59,6 +59,8 @@ pub(super) async fn thrift(request: Request<Shared>) -> tide::Result {
     let call = call_of(&incoming);
     let app = request.state();
     let mut response = answer(app.config.api.serve(call).await);
+    // Tells our client that a change which broke off may be sent again under its id.
+    response.insert_header("X-Aurora-Request-Id", "kept");
     if let Some(origin) = &app.config.cors_origin {
         response.insert_header("Access-Control-Allow-Origin", origin);
         response.insert_header(
