@@ -65,7 +65,9 @@ class Struct(Object, metaclass=StructMeta):
             if isinstance(arg, Struct):
                 arg = {name: value for name, value in arg._values.items() if value is not Empty}
             if not isinstance(arg, dict):
-                raise FieldError("expected a dictionary, got %s" % described(arg), (), type(self).__name__)
+                raise FieldError(
+                    "expected a dictionary, got %s" % described(arg), (), type(self).__name__
+                )
             self._set_all(arg)
         self._set_all(kw)
 
@@ -100,7 +102,7 @@ class Struct(Object, metaclass=StructMeta):
 
     @classmethod
     def _is_type_of(cls, value):
-        """Types are the same when they have the same name and attributes: a file may be run twice."""
+        """Types with one name and the same attributes are the same: a file may be run twice."""
         if isinstance(value, cls):
             return True
         other = type(value)

@@ -1,7 +1,7 @@
 """The base of all values, and the simple ones: String, Integer, Float, Boolean, Enum.
 
-Values never change; every operation returns a copy. Building one is lazy: text may hold references, and
-only rendering (`interpolate`, `check`, an attribute call) resolves them and converts.
+Values never change; every operation returns a copy. Building one is lazy: text may hold references,
+and only rendering (`interpolate`, `check`, an attribute call) resolves them and converts.
 """
 
 import json
@@ -227,7 +227,9 @@ class Environment(object):
             elif isinstance(one, dict):
                 self._add((), one)
             else:
-                raise ValueError("an Environment is made of dictionaries, not of a %s" % type(one).__name__)
+                raise ValueError(
+                    "an Environment is made of dictionaries, not of a %s" % type(one).__name__
+                )
 
     def _add(self, prefix, table):
         for key, value in table.items():
