@@ -158,20 +158,26 @@ class Struct(Object, metaclass=StructMeta):
         inner = chain.within(self)
         twin = self._clone()
         twin._values = {}
-        outside = run.place
+        outside = run.at
         for name, field in type(self)._fields.items():
             value = self._values[name]
             run.path.append("." + name)
             if value is not Empty:
-                run.place = place.narrowed(self._places.get(name), name) or self._place or outside
+                run.at = self._given_at(name) or outside
                 value = value._render(run, inner)
             elif field.required:
-                run.place = self._place or outside
+                run.at = (self._place, None) if self._place else outside
                 run.problem("is required and not set")
             run.path.pop()
             twin._values[name] = value
-        run.place = outside
+        run.at = outside
         return twin
+
+    def _given_at(self, name):
+        where = self._places.get(name)
+        if where:
+            return where, name
+        return (self._place, None) if self._place else None
 
     def _step(self, kind, name, chain, run):
         value = self._values.get(name, Empty) if kind == "." else Empty
