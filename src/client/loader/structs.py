@@ -97,7 +97,12 @@ class Struct(Object, metaclass=StructMeta):
             return value
         if isinstance(value, dict):
             return cls(value)
-        got = "a " + type(value).__name__ if isinstance(value, Object) else described(value)
+        if isinstance(value, Object):
+            got = "a " + type(value).__name__
+        elif isinstance(value, type):
+            got = "the type %s; call it to make one" % value.__name__
+        else:
+            got = described(value)
         raise FieldError("expected a %s, got %s" % (cls.__name__, got))
 
     @classmethod
