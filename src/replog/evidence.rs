@@ -92,7 +92,7 @@ impl EvidenceFile {
             bytes.len() <= SLOT_BYTES,
             "evidence has a fixed, small size"
         );
-        let at = if evidence.sequence % 2 == 0 {
+        let at = if evidence.sequence.is_multiple_of(2) {
             0
         } else {
             SLOT_BYTES
