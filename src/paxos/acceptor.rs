@@ -88,12 +88,14 @@ impl Acceptor {
 
     /// Asks for a promise. `Ok(true)` if it is new and has to be made durable.
     ///
-    /// A ballot belongs to one replica: meeting the promised one again is its owner asking twice.
+    /// A ballot belongs to one replica: meeting the promised one again is its owner asking twice. Another
+    /// ballot of the same round is refused too, though it may be higher: so no two terms share a round,
+    /// and the round alone orders them for whoever is given orders by coordinators.
     pub(super) fn promise(&mut self, ballot: Ballot) -> Result<bool, Refusal> {
         if self.status != Status::Voting {
             return Err(Refusal::Ignored(self.status));
         }
-        if ballot < self.promised {
+        if ballot != self.promised && ballot.round <= self.promised.round {
             return Err(Refusal::Reject(self.promised));
         }
         let is_new = ballot > self.promised;

@@ -532,7 +532,7 @@ impl Replica {
 
     fn on_reject(&mut self, now: Instant, ballot: Ballot, promised: Ballot, rng: &mut Rng) {
         self.seen = self.seen.max(promised);
-        if promised <= ballot {
+        if promised.round < ballot.round || promised == ballot {
             return;
         }
         match &self.role {

@@ -77,8 +77,8 @@ struct World {
     /// What each position holds, once anybody has learned it.
     chosen: BTreeMap<Position, Value>,
     proposed: u64,
-    /// Terms that have led: at most one replica each.
-    led: BTreeMap<Ballot, ReplicaId>,
+    /// Rounds that have led: at most one replica each.
+    led: BTreeMap<u64, ReplicaId>,
     has_faults: bool,
 }
 
@@ -170,7 +170,7 @@ impl World {
             }
             Effect::Skipped { first } => self.node(id).given = first.before(),
             Effect::Leading { ballot } => {
-                let other = self.led.insert(ballot, id);
+                let other = self.led.insert(ballot.round, id);
                 assert!(other.is_none_or(|other| other == id), "{ballot} led twice");
                 let last = self.chosen.last_key_value().map(|(at, _)| *at);
                 assert!(

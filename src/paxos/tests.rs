@@ -129,7 +129,12 @@ fn a_promise_refuses_lower_ballots_and_is_given_again_to_its_owner() {
     let refusal = Refusal::Reject(ballot(2, 1));
     assert_eq!(acceptor.promise(ballot(1, 9)), Err(refusal));
     assert_eq!(acceptor.write(&run(ballot(1, 9), 1, &[1])), Err(refusal));
-    assert_eq!(acceptor.promise(ballot(2, 2)), Ok(true));
+    assert_eq!(
+        acceptor.promise(ballot(2, 2)),
+        Err(refusal),
+        "a round has one owner"
+    );
+    assert_eq!(acceptor.promise(ballot(3, 2)), Ok(true));
 }
 
 #[test]
@@ -150,7 +155,13 @@ fn a_write_seen_twice_asks_for_nothing_new_and_a_longer_one_for_the_rest() {
     let mut acceptor = acceptor();
     let first = acceptor.write(&run(ballot(1, 1), 1, &[1, 2])).unwrap();
     assert_eq!(first.runs, [run(ballot(1, 1), 1, &[1, 2])]);
-    assert!(acceptor.write(&run(ballot(1, 1), 1, &[1])).unwrap().runs.is_empty());
+    assert!(
+        acceptor
+            .write(&run(ballot(1, 1), 1, &[1]))
+            .unwrap()
+            .runs
+            .is_empty()
+    );
     let longer = acceptor.write(&run(ballot(1, 1), 1, &[1, 2, 3])).unwrap();
     assert_eq!(longer.runs, [run(ballot(1, 1), 3, &[3])]);
 }
@@ -205,13 +216,10 @@ fn nothing_is_promised_or_acknowledged_before_it_is_durable() {
         learned: Position::ZERO,
     };
     assert!(sent(&driven.hear(2, ballot(1, 2), write)).is_empty());
-    let accepted = Body::Accepted {
-        first: Position(1),
-        last: Position(1),
-        learned: Position::ZERO,
-    };
-    driven.core.handle_persisted(NOW, Ticket(2), &mut driven.rng);
-    assert_eq!(sent(&driven.effects()), [&accepted]);
+    driven
+        .core
+        .handle_persisted(NOW, Ticket(2), &mut driven.rng);
+    assert_eq!(sent(&driven.effects()), [&accepted(1, 1)]);
 }
 
 #[test]
@@ -230,7 +238,10 @@ fn a_lone_replica_elects_itself_and_settles_what_it_had_accepted() {
     });
     let learned: Vec<Value> = learned.collect();
     assert_eq!(learned[..3], [value(1), Value::Nop, value(3)]);
-    assert!(matches!(learned[3], Value::Configure(_)), "the first term forms the ensemble");
+    assert!(
+        matches!(learned[3], Value::Configure(_)),
+        "the first term forms the ensemble"
+    );
     let ballot = ballot(4, 1);
     assert_eq!(effects.last(), Some(&Effect::Leading { ballot }));
     assert_eq!(driven.core.leading(), Some(ballot));
@@ -245,10 +256,16 @@ fn a_lone_replica_leads_only_after_its_promise_is_durable() {
     };
     assert_eq!(records, &[Record::Promise(ballot(1, 1))]);
     assert_eq!(driven.core.leading(), None);
-    let refused = driven.core.propose(NOW, ballot(1, 1), vec![value(1)], &mut driven.rng);
+    let refused = driven
+        .core
+        .propose(NOW, ballot(1, 1), vec![value(1)], &mut driven.rng);
     assert_eq!(refused, Err(ProposeError::NotCoordinator));
     driven.core.handle_persisted(NOW, *ticket, &mut driven.rng);
-    assert_eq!(driven.core.leading(), None, "its own first entry is not durable yet");
+    assert_eq!(
+        driven.core.leading(),
+        None,
+        "its own first entry is not durable yet"
+    );
     driven.sync();
     assert_eq!(driven.core.leading(), Some(ballot(1, 1)));
 }
@@ -276,26 +293,109 @@ fn truncation_beyond_the_end_is_refused_and_up_to_it_moves_the_first_position() 
 
 /// Replica 1 of three, leading.
 fn leading_of_three() -> (Driven, Ballot) {
-    let mut driven = Driven::new(recovered(&[1, 2, 3]));
-    let due = driven.core.deadline();
-    driven.core.handle_timeout(due, &mut driven.rng);
-    driven.sync();
-    let term = ballot(1, 1);
+    let (mut driven, term) = candidate_of_three();
     let promise = Body::Promise {
         learned: Position::ZERO,
         accepted: Vec::new(),
     };
     driven.hear(2, term, promise);
     driven.sync();
-    assert_eq!(driven.core.leading(), None, "a quorum has not accepted its first entry");
-    let accepted = Body::Accepted {
-        first: Position(1),
-        last: Position(1),
-        learned: Position::ZERO,
-    };
-    driven.hear(2, term, accepted);
+    assert_eq!(
+        driven.core.leading(),
+        None,
+        "a quorum has not accepted its first entry"
+    );
+    driven.hear(2, term, accepted(1, 1));
     assert_eq!(driven.core.leading(), Some(term));
     (driven, term)
+}
+
+/// Replica 1 of three, with a promise of its own for ballot 1.
+fn candidate_of_three() -> (Driven, Ballot) {
+    let mut driven = Driven::new(recovered(&[1, 2, 3]));
+    let due = driven.core.deadline();
+    driven.core.handle_timeout(due, &mut driven.rng);
+    driven.sync();
+    (driven, ballot(1, 1))
+}
+
+fn accepted(first: u64, last: u64) -> Body {
+    Body::Accepted {
+        first: Position(first),
+        last: Position(last),
+        learned: Position::ZERO,
+    }
+}
+
+#[test]
+fn the_accepted_value_of_the_highest_ballot_is_settled_and_leading_waits_for_all_of_it() {
+    let mut driven = Driven::new(Recovered {
+        promised: ballot(4, 2),
+        accepted: vec![run(ballot(4, 2), 1, &[42])],
+        ..recovered(&[1, 2, 3])
+    });
+    let due = driven.core.deadline();
+    driven.core.handle_timeout(due, &mut driven.rng);
+    driven.sync();
+    let term = ballot(5, 1);
+    let promise = Body::Promise {
+        learned: Position::ZERO,
+        accepted: vec![run(ballot(3, 3), 1, &[31]), run(ballot(3, 3), 2, &[32])],
+    };
+    driven.hear(3, term, promise);
+    driven.sync();
+    let first = driven.hear(3, term, accepted(1, 1));
+    let learned: Vec<Value> = first
+        .into_iter()
+        .filter_map(|effect| match effect {
+            Effect::Learned(entry) => Some(entry.value),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(learned, [value(42)]);
+    assert_eq!(
+        driven.core.leading(),
+        None,
+        "position 2 and its own entry are not learned"
+    );
+    driven.hear(3, term, accepted(2, 2));
+    assert_eq!(driven.core.leading(), None, "its own entry is not learned");
+    driven.hear(3, term, accepted(3, 3));
+    assert_eq!(driven.core.leading(), Some(term));
+}
+
+#[test]
+fn a_peer_is_sent_from_the_disk_only_what_is_durable_there() {
+    let (mut driven, term) = leading_of_three();
+    driven.sync();
+    let values = vec![value(1), value(2)];
+    driven
+        .core
+        .propose(NOW, term, values, &mut driven.rng)
+        .unwrap();
+    // The peers are faster than its own disk, which may hold older values there.
+    driven.hear(2, term, accepted(2, 3));
+    driven.hear(3, term, accepted(1, 3));
+    assert_eq!(driven.core.learned(), Position(3));
+    let reads_beyond = |effects: Vec<Effect>| {
+        let beyond =
+            |effect: &Effect| matches!(effect, Effect::Read { through, .. } if through.0 > 1);
+        effects.iter().any(beyond)
+    };
+    let from = Position(2);
+    let asked = driven.hear(3, term, Body::CatchUp { from });
+    assert!(!reads_beyond(asked));
+    let behind = Body::Progress {
+        learned: Position(1),
+    };
+    driven.hear(3, term, behind);
+    for _ in 0..10 {
+        let due = driven.core.deadline();
+        driven.core.handle_timeout(due, &mut driven.rng);
+        assert!(!reads_beyond(driven.effects()));
+    }
+    driven.sync();
+    assert!(reads_beyond(driven.hear(3, term, Body::CatchUp { from })));
 }
 
 #[test]
@@ -310,7 +410,10 @@ fn a_coordinator_that_meets_a_higher_ballot_is_demoted_and_never_writes_again() 
         },
     ] {
         let (mut driven, term) = leading_of_three();
-        driven.core.propose(NOW, term, vec![value(1)], &mut driven.rng).unwrap();
+        driven
+            .core
+            .propose(NOW, term, vec![value(1)], &mut driven.rng)
+            .unwrap();
         driven.effects();
         let of = match body {
             Body::Reject { .. } => term,
@@ -318,17 +421,16 @@ fn a_coordinator_that_meets_a_higher_ballot_is_demoted_and_never_writes_again() 
         };
         let effects = driven.hear(2, of, body);
         assert!(effects.contains(&Effect::Discarded { ballot: term }));
-        let again = driven.core.propose(NOW, term, vec![value(2)], &mut driven.rng);
+        let again = driven
+            .core
+            .propose(NOW, term, vec![value(2)], &mut driven.rng);
         assert_eq!(again, Err(ProposeError::NotCoordinator));
     }
 }
 
 #[test]
 fn a_rejected_candidate_stands_again_above_the_ballot_it_was_told() {
-    let mut driven = Driven::new(recovered(&[1, 2, 3]));
-    let due = driven.core.deadline();
-    driven.core.handle_timeout(due, &mut driven.rng);
-    driven.sync();
+    let (mut driven, _) = candidate_of_three();
     let promised = ballot(41, 3);
     driven.hear(2, ballot(1, 1), Body::Reject { promised });
     driven.sync();
@@ -337,10 +439,7 @@ fn a_rejected_candidate_stands_again_above_the_ballot_it_was_told() {
 
 #[test]
 fn votes_of_strangers_and_of_older_incarnations_do_not_count() {
-    let mut driven = Driven::new(recovered(&[1, 2, 3]));
-    let due = driven.core.deadline();
-    driven.core.handle_timeout(due, &mut driven.rng);
-    driven.sync();
+    let (mut driven, _) = candidate_of_three();
     let promise = Body::Promise {
         learned: Position::ZERO,
         accepted: Vec::new(),

@@ -73,6 +73,8 @@ const SWEEP_RUNS_IDLE: usize = 1024;
 impl Disk {
     /// Writes the state of a fresh replica into an empty store and gives the evidence of it.
     ///
+    /// Its ballots will be above `promised`.
+    ///
     /// # Errors
     ///
     /// If the store fails.
@@ -80,11 +82,12 @@ impl Disk {
         store: &dyn Store,
         me: Member,
         configuration: Configuration,
+        promised: Ballot,
     ) -> Result<Evidence, StoreError> {
         let meta = Meta {
             me,
             status: Status::Voting,
-            promised: Ballot::ZERO,
+            promised,
             first: Position::FIRST,
             learned: Position::ZERO,
             swept: Position::FIRST,

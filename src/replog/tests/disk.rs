@@ -93,7 +93,7 @@ impl Store for Memory {
 fn fresh(scratch: &Scratch) -> Arc<Memory> {
     let store = Arc::new(Memory::default());
     let configuration = Configuration::majority(9, &[ME]);
-    let evidence = Disk::create(store.as_ref(), ME, configuration).unwrap();
+    let evidence = Disk::create(store.as_ref(), ME, configuration, Ballot::ZERO).unwrap();
     EvidenceFile::create(&scratch.path().join("evidence"), &evidence).unwrap();
     store
 }
@@ -167,21 +167,33 @@ fn a_newer_version_is_told_apart_from_damage() {
     let mut newer = Vec::new();
     crate::base::frame::encode(&[1, 2, 3], &mut newer);
     let error = Meta::decode(&newer).unwrap_err();
-    assert!(matches!(error, StoredError::Newer { version: 2, .. }), "{error}");
+    assert!(
+        matches!(error, StoredError::Newer { version: 2, .. }),
+        "{error}"
+    );
     newer[9] ^= 1;
-    assert!(matches!(Meta::decode(&newer), Err(StoredError::Damaged { .. })));
+    assert!(matches!(
+        Meta::decode(&newer),
+        Err(StoredError::Damaged { .. })
+    ));
 }
 
 #[test]
 fn damaged_values_are_refused_whatever_is_changed_or_cut() {
     let stored_run = run(1, 5, &[3, 0, 9]);
-    let (key, bytes) = (stored::run_key(&stored_run), stored::encode_run(&stored_run));
+    let (key, bytes) = (
+        stored::run_key(&stored_run),
+        stored::encode_run(&stored_run),
+    );
     for at in 0..bytes.len() {
         assert!(stored::decode_run(&key, &bytes[..at]).is_err());
         for bit in 0..8 {
             let mut bad = bytes.clone();
             bad[at] ^= 1 << bit;
-            assert!(stored::decode_run(&key, &bad).is_err(), "byte {at} bit {bit}");
+            assert!(
+                stored::decode_run(&key, &bad).is_err(),
+                "byte {at} bit {bit}"
+            );
         }
     }
     assert!(stored::decode_run(&stored::run_key(&run(1, 6, &[3, 0, 9])), &bytes).is_err());
@@ -192,9 +204,14 @@ fn where_runs_overlap_the_highest_ballot_holds() {
     let scratch = Scratch::new();
     let store = fresh(&scratch);
     let (mut disk, _) = open(&scratch, &store).unwrap();
-    let runs = [run(1, 1, &[1, 1, 1, 1]), run(2, 2, &[2, 2]), run(3, 3, &[3])];
+    let runs = [
+        run(1, 1, &[1, 1, 1, 1]),
+        run(2, 2, &[2, 2]),
+        run(3, 3, &[3]),
+    ];
     disk.commit(runs.map(Record::Run)).unwrap();
-    disk.commit([Record::Promise(ballot(3)), Record::Learned(Position(4))]).unwrap();
+    disk.commit([Record::Promise(ballot(3)), Record::Learned(Position(4))])
+        .unwrap();
     drop(disk);
     let (disk, recovered) = open(&scratch, &store).unwrap();
     assert!(recovered.accepted.is_empty());
@@ -203,9 +220,20 @@ fn where_runs_overlap_the_highest_ballot_holds() {
         let entries =
             disk::read_entries(disk.store().as_ref(), Position(from), through, bytes).unwrap();
         let all = [(1, 1), (2, 2), (3, 3), (4, 1)];
-        let count = if bytes == 1 { 1 } else { all.len() + 1 - from as usize };
-        let wanted: Vec<_> = all[from as usize - 1..].iter().copied().take(count).collect();
-        let got: Vec<_> = entries.iter().map(|e| (e.position.0, e.ballot.round)).collect();
+        let count = if bytes == 1 {
+            1
+        } else {
+            all.len() + 1 - from as usize
+        };
+        let wanted: Vec<_> = all[from as usize - 1..]
+            .iter()
+            .copied()
+            .take(count)
+            .collect();
+        let got: Vec<_> = entries
+            .iter()
+            .map(|e| (e.position.0, e.ballot.round))
+            .collect();
         assert_eq!(got, wanted, "from {from}");
     }
 }
@@ -217,10 +245,12 @@ fn whatever_is_missing_or_changed_is_found_when_opening() {
     let (mut disk, _) = open(&scratch, &store).unwrap();
     let mut states = vec![store.map.lock().unwrap().clone()];
     for first in 1..=5 {
-        disk.commit([Record::Run(run(1, first, &[first as usize]))]).unwrap();
+        disk.commit([Record::Run(run(1, first, &[first as usize]))])
+            .unwrap();
         states.push(store.map.lock().unwrap().clone());
     }
-    disk.commit([Record::Promise(ballot(1)), Record::Learned(Position(5))]).unwrap();
+    disk.commit([Record::Promise(ballot(1)), Record::Learned(Position(5))])
+        .unwrap();
     drop(disk);
     let whole = store.map.lock().unwrap().clone();
     let refused = |map: BTreeMap<Vec<u8>, Vec<u8>>| {
@@ -254,6 +284,23 @@ fn whatever_is_missing_or_changed_is_found_when_opening() {
 }
 
 #[test]
+fn a_gap_below_the_watermark_is_found_when_opening() {
+    let scratch = Scratch::new();
+    let store = fresh(&scratch);
+    let (mut disk, _) = open(&scratch, &store).unwrap();
+    let runs = [run(1, 1, &[1, 1]), run(1, 4, &[1])];
+    disk.commit(runs.map(Record::Run)).unwrap();
+    disk.commit([Record::Promise(ballot(1)), Record::Learned(Position(4))])
+        .unwrap();
+    drop(disk);
+    let error = open(&scratch, &store).unwrap_err();
+    assert!(
+        error.to_string().contains("position 3 is missing"),
+        "{error}"
+    );
+}
+
+#[test]
 fn a_crash_between_the_store_and_the_evidence_loses_and_refuses_nothing() {
     let scratch = Scratch::new();
     let store = fresh(&scratch);
@@ -261,7 +308,8 @@ fn a_crash_between_the_store_and_the_evidence_loses_and_refuses_nothing() {
     let (mut disk, _) = open(&scratch, &store).unwrap();
     disk.commit([Record::Run(run(1, 1, &[1]))]).unwrap();
     let before = std::fs::read(&evidence).unwrap();
-    disk.commit([Record::Run(run(1, 2, &[2])), Record::Promise(ballot(1))]).unwrap();
+    disk.commit([Record::Run(run(1, 2, &[2])), Record::Promise(ballot(1))])
+        .unwrap();
     drop(disk);
     std::fs::write(&evidence, before).unwrap();
     let (disk, recovered) = open(&scratch, &store).unwrap();
@@ -290,7 +338,8 @@ fn sweeping_deletes_what_is_wholly_below_and_keeps_what_straddles() {
     let store = fresh(&scratch);
     let (mut disk, _) = open(&scratch, &store).unwrap();
     for first in 0..300 {
-        disk.commit([Record::Run(run(1, first * 2 + 1, &[1, 1]))]).unwrap();
+        disk.commit([Record::Run(run(1, first * 2 + 1, &[1, 1]))])
+            .unwrap();
     }
     disk.commit([Record::Learned(Position(600))]).unwrap();
     disk.commit([Record::First(Position(400))]).unwrap();
@@ -302,7 +351,11 @@ fn sweeping_deletes_what_is_wholly_below_and_keeps_what_straddles() {
     assert_eq!(count(), 101);
     let commits = store.commits.load(Ordering::SeqCst);
     disk.commit([Record::First(Position(401))]).unwrap();
-    assert_eq!(count(), 100, "the run that straddled goes with the next truncation");
+    assert_eq!(
+        count(),
+        100,
+        "the run that straddled goes with the next truncation"
+    );
     assert_eq!(store.commits.load(Ordering::SeqCst), commits + 1);
     drop(disk);
     let (_, recovered) = open(&scratch, &store).unwrap();

@@ -1,6 +1,7 @@
 //! The log on a real disk: appending, closing, reopening, refusing.
 
 mod disk;
+mod kill;
 mod sweep;
 
 use super::*;
@@ -210,7 +211,9 @@ fn stale_ballots_and_oversized_entries_are_refused() {
         assert!(matches!(large, Err(AppendError::TooLarge { .. })));
         let beyond = log.truncate(ballot, Position(1000)).await;
         assert!(matches!(beyond, Err(AppendError::BeyondEnd { .. })));
-        log.append(ballot, 1, vec![0; ENTRY_BYTES_MAX]).await.unwrap();
+        log.append(ballot, 1, vec![0; ENTRY_BYTES_MAX])
+            .await
+            .unwrap();
         learned(&events, 1).await;
         log.close().await;
         let (log, events) = opened(scratch.path());
@@ -230,11 +233,15 @@ fn truncated_entries_are_not_given_again_and_their_space_comes_back() {
             let mut last = Position::ZERO;
             for index in 0..64 {
                 let ticket = round * 64 + index;
-                log.append(ballot, ticket, vec![round as u8; 256 << 10]).await.unwrap();
+                log.append(ballot, ticket, vec![round as u8; 256 << 10])
+                    .await
+                    .unwrap();
                 last = learned(&events, ticket).await;
             }
             log.truncate(ballot, last).await.unwrap();
-            log.append(ballot, 10_000 + round, b"end".to_vec()).await.unwrap();
+            log.append(ballot, 10_000 + round, b"end".to_vec())
+                .await
+                .unwrap();
             learned(&events, 10_000 + round).await;
             most = most.max(log.stats().disk_bytes);
         }
@@ -285,19 +292,31 @@ fn what_is_no_replica_or_does_not_fit_is_refused() {
     };
     for quorum in [0, 2, 3] {
         let error = outcome(scratch.path(), quorum).unwrap_err();
-        assert!(matches!(error, OpenError::Quorum { stored: 1, .. }), "{error}");
+        assert!(
+            matches!(error, OpenError::Quorum { stored: 1, .. }),
+            "{error}"
+        );
         assert!(error.to_string().contains("-native_log_quorum_size=1"));
     }
     let file = scratch.path().join("file");
     std::fs::write(&file, "x").unwrap();
-    assert!(matches!(outcome(&file, 1), Err(OpenError::NotADirectory { .. })));
+    assert!(matches!(
+        outcome(&file, 1),
+        Err(OpenError::NotADirectory { .. })
+    ));
     let foreign = Scratch::new();
     std::fs::write(foreign.path().join("CURRENT"), "x").unwrap();
-    assert!(matches!(outcome(foreign.path(), 1), Err(OpenError::Foreign { .. })));
+    assert!(matches!(
+        outcome(foreign.path(), 1),
+        Err(OpenError::Foreign { .. })
+    ));
     rt::block_on(async {
         let (log, events) = opened(scratch.path());
         leading(&events).await;
-        assert!(matches!(outcome(scratch.path(), 1), Err(OpenError::InUse { .. })));
+        assert!(matches!(
+            outcome(scratch.path(), 1),
+            Err(OpenError::InUse { .. })
+        ));
         log.close().await;
     });
 }

@@ -27,7 +27,10 @@ fn save(directory: &Path, files: &mut BTreeMap<PathBuf, Saved>) {
         }
         let mut used = fs::read(&path).unwrap();
         let length = used.len() as u64;
-        let end = used.iter().rposition(|byte| *byte != 0).map_or(0, |at| at + 1);
+        let end = used
+            .iter()
+            .rposition(|byte| *byte != 0)
+            .map_or(0, |at| at + 1);
         used.truncate(end);
         files.insert(path, Saved { used, length });
     }
@@ -54,7 +57,10 @@ fn held(path: &Path) -> Option<Vec<String>> {
     let answer = answer_path(path);
     fs::remove_file(&answer).ok();
     Command::new(std::env::current_exe().unwrap())
-        .args(["replog::tests::sweep::a_child_says_what_a_replica_holds", "--exact"])
+        .args([
+            "replog::tests::sweep::a_child_says_what_a_replica_holds",
+            "--exact",
+        ])
         .env(PATH_VARIABLE, path)
         .stdout(Stdio::null())
         .stderr(Stdio::null())
@@ -123,7 +129,9 @@ fn small_log(path: &Path) -> Vec<String> {
         }
     });
     let payloads = (0..30).map(payload);
-    payloads.map(|bytes| String::from_utf8(bytes).unwrap()).collect()
+    payloads
+        .map(|bytes| String::from_utf8(bytes).unwrap())
+        .collect()
 }
 
 #[test]
@@ -174,5 +182,8 @@ fn no_damage_to_any_file_goes_unnoticed() {
         fs::remove_file(path).unwrap();
         judge(format!("{name}: removed"));
     }
-    assert!(refused > 50 && unharmed > 0, "{refused} refused, {unharmed} unharmed");
+    assert!(
+        refused > 50 && unharmed > 0,
+        "{refused} refused, {unharmed} unharmed"
+    );
 }
