@@ -1,6 +1,6 @@
 //! Three replicas on a network that loses, doubles and reorders, and disks that forget what was not
-//! synced when their replica crashes. One seed decides everything. The checks share nothing with the
-//! core but its values.
+//! synced when their replica crashes. One seed decides everything. The checks share nothing with
+//! the core but its values.
 
 use super::*;
 use crate::base::clock::Instant;
@@ -307,7 +307,8 @@ impl World {
         let id = self.any_node();
         match self.rng.below(100) {
             0..50 => {
-                // The more is under way, the more arrives: a network has bandwidth, and loses the rest.
+                // The more is under way, the more arrives: a network has bandwidth, and loses the
+                // rest.
                 for _ in 0..1 + self.network.len() / 4 {
                     self.deliver();
                 }

@@ -1,7 +1,7 @@
 //! The evidence file: what the newest group commit was, apart from the store that may lose it.
 //!
-//! Two slots, written in turn and synced after the store. A torn write spoils one slot only, and the
-//! commit it belongs to was not acknowledged. The file also carries the lock of the replica.
+//! Two slots, written in turn and synced after the store. A torn write spoils one slot only, and
+//! the commit it belongs to was not acknowledged. The file also carries the lock of the replica.
 
 use super::stored::{Evidence, StoredError};
 use std::fs::{File, OpenOptions, TryLockError};

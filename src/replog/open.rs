@@ -36,12 +36,12 @@ pub struct LogOptions {
 /// Opens the replica in `options.path`; never makes one.
 ///
 /// Blocks while everything is read and checked. A path that does not exist or is empty is no error:
-/// the status is `Empty`, and says so once an interval, until the process is started again on a path
-/// that has been initialised. Otherwise the events are every kept entry, then `Leading`.
+/// the status is `Empty`, and says so once an interval, until the process is started again on a
+/// path that has been initialised. Otherwise the events are every kept entry, then `Leading`.
 ///
 /// # Errors
 ///
-/// See [`OpenError`]; nothing has been changed then.
+/// See [`OpenError`]. A replica that was refused is refused again: the evidence is never changed to fit.
 pub fn open(options: LogOptions, rng: Rng) -> Result<(LogHandle, Receiver<LogEvent>), OpenError> {
     let path = options.path.clone();
     match layout::inspect(&path) {
@@ -101,8 +101,8 @@ thread_local! {
 
 /// Does `work`; if it panics, says `explanation` first.
 ///
-/// fjall panics on some damaged files. The process ends then, as it must, but the operator has to be
-/// told what it means and what to do.
+/// fjall panics on some damaged files. The process ends then, as it must, but the operator has to
+/// be told what it means and what to do.
 fn explained<T>(explanation: String, work: impl FnOnce() -> T) -> T {
     static INSTALLED: Once = Once::new();
     INSTALLED.call_once(|| {

@@ -150,7 +150,8 @@ fn stored_bytes_of_version_1_stay_what_they_are() {
     assert_eq!([meta_hex, key_hex, run_hex, hex(&bytes)], GOLDEN_V1);
 }
 
-/// The meta record, a run's key, a run and an evidence slot. Never changed: a newer version is added.
+/// The meta record, a run's key, a run and an evidence slot. Never changed: a newer version is
+/// added.
 const GOLDEN_V1: [&str; 4] = [
     "19000000e96ac1ef00b424000103b42402ac0201cdd7020101b424000101050607",
     "720000000000000009000000000000000c00000000000000030000000000001234",

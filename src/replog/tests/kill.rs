@@ -1,5 +1,5 @@
-//! A process that appends is killed with SIGKILL again and again: whatever it had been told is learned is
-//! there afterwards, once, in order.
+//! A process that appends is killed with SIGKILL again and again: whatever it had been told is
+//! learned is there afterwards, once, in order.
 
 use super::{Scratch, leading, next, opened};
 use crate::replog::{LogEvent, LogHandle};

@@ -1,5 +1,5 @@
-//! Bytes flipped and files cut or removed, all over a small log: opening it never silently misses or
-//! changes an entry that had been acknowledged. Refusing is fine.
+//! Bytes flipped and files cut or removed, all over a small log: opening it never silently misses
+//! or changes an entry that had been acknowledged. Refusing is fine.
 
 use super::{Scratch, leading, learned, opened, payload};
 use crate::base::rng::Rng;
@@ -51,8 +51,8 @@ const PATH_VARIABLE: &str = "AURORA_TEST_SWEEP_PATH";
 
 /// Every appended payload that a replica holds, or `None` if it refuses to open.
 ///
-/// Looked at by a process of its own: fjall may panic on damaged files, and again while it cleans up,
-/// which no process survives.
+/// Looked at by a process of its own: fjall may panic on damaged files, and again while it cleans
+/// up, which no process survives.
 fn held(path: &Path) -> Option<Vec<String>> {
     let answer = answer_path(path);
     fs::remove_file(&answer).ok();
