@@ -11,8 +11,9 @@
 
 mod figures;
 
+use aurora::api::ApiReply;
 use aurora::base::clock::Instant;
-use aurora::http::{self, ApiCall, ApiDoor, ApiReply, Boxed, HttpState, Source};
+use aurora::http::{self, ApiCall, ApiDoor, Boxed, HttpState, Source};
 use aurora::net::http1::Limits;
 use aurora::rt::{self, Shutdown};
 use aurora::scheduler::{Lifecycle, View};
@@ -53,6 +54,10 @@ impl Source for Idle {
 
 impl ApiDoor for Idle {
     fn serve<'a>(&'a self, _: ApiCall<'a>) -> Boxed<'a, ApiReply> {
+        Box::pin(async { unreachable!("nothing calls the API here") })
+    }
+
+    fn serve_beta<'a>(&'a self, _: &'a str, _: &'a [u8]) -> Boxed<'a, ApiReply> {
         Box::pin(async { unreachable!("nothing calls the API here") })
     }
 }
