@@ -2,7 +2,9 @@
 
 use super::door::{self, Hangup};
 use super::state::Shared;
-use crate::api::{Api, ApiReply};
+use crate::api::Api;
+
+pub use crate::api::ApiReply;
 use std::future::Future;
 use std::pin::Pin;
 use tide::{Request, Response};
@@ -29,7 +31,7 @@ pub trait ApiDoor: Send + Sync + 'static {
     fn serve<'a>(&'a self, call: ApiCall<'a>) -> Boxed<'a, ApiReply>;
 
     /// Answers a method by name with parameters as a JSON object.
-    fn serve_beta<'a>(&'a self, method: &'a str, body: &'a [u8]) -> Boxed<'a, ApiReply>;
+    fn serve_json<'a>(&'a self, method: &'a str, call: ApiCall<'a>) -> Boxed<'a, ApiReply>;
 }
 
 impl ApiDoor for Api {
@@ -43,8 +45,8 @@ impl ApiDoor for Api {
         Box::pin(Self::serve(self, content_type, accept, request_id, body))
     }
 
-    fn serve_beta<'a>(&'a self, method: &'a str, body: &'a [u8]) -> Boxed<'a, ApiReply> {
-        Box::pin(Self::serve_beta(self, method, body))
+    fn serve_json<'a>(&'a self, method: &'a str, call: ApiCall<'a>) -> Boxed<'a, ApiReply> {
+        Box::pin(self.serve_beta(method, call.body))
     }
 }
 
@@ -71,7 +73,7 @@ pub(super) async fn json(request: Request<Shared>) -> tide::Result {
     let incoming = door::incoming(&request);
     let method = super::path::parameter(&request, "method")?;
     let api = &request.state().config.api;
-    Ok(answer(api.serve_beta(&method, &incoming.body).await))
+    Ok(answer(api.serve_json(&method, call_of(&incoming)).await))
 }
 
 fn call_of(incoming: &door::Incoming) -> ApiCall<'_> {

@@ -64,8 +64,8 @@ impl ApiDoor for EchoApi {
         Box::pin(async move { reply(text, close) })
     }
 
-    fn serve_beta<'a>(&'a self, method: &'a str, body: &'a [u8]) -> Boxed<'a, ApiReply> {
-        let text = format!("{method} {}", String::from_utf8_lossy(body));
+    fn serve_json<'a>(&'a self, method: &'a str, call: ApiCall<'a>) -> Boxed<'a, ApiReply> {
+        let text = format!("{method} {}", String::from_utf8_lossy(call.body));
         Box::pin(async move { reply(text, false) })
     }
 }

@@ -26,6 +26,6 @@ mod fixture;
 #[cfg(test)]
 mod routes_tests;
 
-pub use api::{ApiCall, ApiDoor, Boxed};
+pub use api::{ApiCall, ApiDoor, ApiReply, Boxed};
 pub use door::serve;
 pub use state::{HttpState, LogLevels, NoLogLevels, Operator, Source};

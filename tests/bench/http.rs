@@ -11,9 +11,8 @@
 
 mod figures;
 
-use aurora::api::ApiReply;
 use aurora::base::clock::Instant;
-use aurora::http::{self, ApiCall, ApiDoor, Boxed, HttpState, Source};
+use aurora::http::{self, ApiCall, ApiDoor, ApiReply, Boxed, HttpState, Source};
 use aurora::net::http1::Limits;
 use aurora::rt::{self, Shutdown};
 use aurora::scheduler::{Lifecycle, View};
@@ -57,7 +56,7 @@ impl ApiDoor for Idle {
         Box::pin(async { unreachable!("nothing calls the API here") })
     }
 
-    fn serve_beta<'a>(&'a self, _: &'a str, _: &'a [u8]) -> Boxed<'a, ApiReply> {
+    fn serve_json<'a>(&'a self, _: &'a str, _: ApiCall<'a>) -> Boxed<'a, ApiReply> {
         Box::pin(async { unreachable!("nothing calls the API here") })
     }
 }
