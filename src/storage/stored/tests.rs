@@ -261,7 +261,6 @@ fn version_1_is_frozen() {
     }
     assert_eq!(golden.lines().count(), 2);
 }
-}
 
 #[test]
 fn equal_texts_and_descriptions_are_written_once() {
