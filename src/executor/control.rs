@@ -1,7 +1,7 @@
 //! How the agent speaks to an executor: a socket in the task's directory.
 //!
 //! The agent sends framed commands of frozen types. The executor answers with single bytes that mean no more
-//! than "look at the checkpoint", one for each change and one for each [`Command::Ping`]. The end of the
+//! than "look at the checkpoint": one on connecting, one for each change and one for each [`Command::Ping`]. The end of the
 //! stream is the earliest sign that the executor is gone.
 
 use crate::base::frame;

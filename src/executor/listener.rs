@@ -48,8 +48,10 @@ impl Listener {
 
     /// Takes what has arrived. Whoever connects, asks or misbehaves cannot stop the task.
     pub(super) fn poll(&mut self) -> Vec<Command> {
-        while let Ok((stream, _)) = self.socket.accept() {
-            if stream.set_nonblocking(true).is_ok() {
+        while let Ok((mut stream, _)) = self.socket.accept() {
+            // The first nudge stands for all that happened before the connection was accepted.
+            let is_usable = stream.set_nonblocking(true).and(stream.write(&[NUDGE]));
+            if is_usable.is_ok() {
                 if self.connections.len() >= CONNECTIONS_MAX {
                     self.connections.remove(0);
                 }

@@ -10,7 +10,6 @@ use super::paths;
 use super::runner::{Runner, Start};
 use crate::base::clock;
 use crate::supervise::Supervisor;
-use nix::fcntl::{Flock, FlockArg};
 use nix::sys::prctl::set_child_subreaper;
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};

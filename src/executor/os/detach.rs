@@ -1,7 +1,7 @@
 //! Leaves the program that started the executor behind.
 
-use nix::unistd::{ForkResult, fork, pipe2, setsid};
-use std::fs::File;
+use nix::unistd::{ForkResult, dup2_stdin, dup2_stdout, fork, pipe2, setsid};
+use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::process::ExitCode;
 
@@ -39,6 +39,13 @@ pub(in crate::executor) fn detach() -> io::Result<Detached> {
         ForkResult::Child => {
             drop(reader);
             setsid()?;
+            // Whoever reads what the starter writes must not wait for the executor.
+            let null = OpenOptions::new()
+                .read(true)
+                .write(true)
+                .open("/dev/null")?;
+            dup2_stdin(&null)?;
+            dup2_stdout(&null)?;
             Ok(Detached::Executor(Ready(File::from(writer))))
         }
     }

@@ -1,0 +1,212 @@
+//! The executor alone: orders, processes, ends.
+
+use crate::fixture::{Directory, Task, processes_of, until};
+use aurora::executor::checkpoint::{ProcessEvent, Record, TaskStateRecord};
+use std::fs;
+
+fn one(cmdline: &str) -> String {
+    many(&[("main", cmdline, "")], "")
+}
+
+/// A task of (name, cmdline, more JSON fields), and more JSON fields of the task.
+fn many(processes: &[(&str, &str, &str)], task: &str) -> String {
+    let processes: Vec<String> = processes
+        .iter()
+        .map(|(name, cmdline, more)| {
+            let cmdline = serde_json::Value::from(*cmdline);
+            format!(r#"{{"name": "{name}", "cmdline": {cmdline}{more}}}"#)
+        })
+        .collect();
+    format!(
+        r#"{{"task": {{"processes": [{}]{task}}}}}"#,
+        processes.join(", ")
+    )
+}
+
+#[test]
+fn a_task_runs_in_its_sandbox_and_its_output_is_kept() {
+    let directory = Directory::new("plain");
+    let script = "pwd; echo $HOME $USER {{mesos.instance}} {{thermos.ports[http]}}; echo bad >&2";
+    let mut task = Task::run(&directory.0, &one(script), |_| {});
+    let end = task.wait_for(TaskStateRecord::Finished);
+    assert_eq!(end.message.as_deref(), Some("Task finished."));
+    let sandbox = task.sandbox().display().to_string();
+    let expected = format!("{sandbox}\n{sandbox} tester 2 31337\n");
+    assert_eq!(task.log("main", 0, "stdout"), expected);
+    assert_eq!(task.log("main", 0, "stderr"), "bad\n");
+    let states: Vec<_> = task
+        .states()
+        .iter()
+        .map(|it| (it.sequence, it.state))
+        .collect();
+    let expected = [
+        (1, TaskStateRecord::Starting),
+        (2, TaskStateRecord::Running),
+        (3, TaskStateRecord::Finished),
+    ];
+    assert_eq!(states, expected);
+}
+
+#[test]
+fn processes_run_in_order_and_a_failed_one_fails_the_task() {
+    let directory = Directory::new("order");
+    let processes = [
+        ("second", "echo second >> ../sandbox/trace; exit 3", ""),
+        ("first", "echo first >> trace", ""),
+        ("third", "echo third >> trace", ""),
+    ];
+    let order = r#", "constraints": [{"order": ["first", "second", "third"]}]"#;
+    let mut task = Task::run(&directory.0, &many(&processes, order), |_| {});
+    task.wait_for(TaskStateRecord::Failed);
+    let trace = fs::read_to_string(task.sandbox().join("trace")).unwrap();
+    assert_eq!(trace, "first\nsecond\n");
+    task.wait_for_event("second", |it| {
+        *it == ProcessEvent::Failed { return_code: 3 }
+    });
+}
+
+#[test]
+fn a_killed_task_ends_and_leaves_nothing() {
+    let directory = Directory::new("kill");
+    let mut task = Task::run(&directory.0, &one("sleep 1000 & sleep 1000; echo"), |_| {});
+    task.wait_for(TaskStateRecord::Running);
+    task.kill();
+    let end = task.wait_for(TaskStateRecord::Killed);
+    assert_eq!(end.message.as_deref(), Some("Instructed to kill task."));
+    task.assert_nothing_is_left();
+}
+
+#[test]
+fn a_process_that_ignores_sigterm_and_one_that_left_its_session_are_killed() {
+    let directory = Directory::new("stubborn");
+    let script = "trap '' TERM; (setsid bash -c 'trap \"\" TERM; touch away; sleep 1000' &) ; \
+                  touch here; while :; do sleep 1000; done";
+    let mut task = Task::run(&directory.0, &one(script), |order| order.kill_wait_ms = 200);
+    task.wait_for(TaskStateRecord::Running);
+    until("both run", || {
+        let sandbox = task.sandbox();
+        (sandbox.join("here").exists() && sandbox.join("away").exists()).then_some(())
+    });
+    task.kill();
+    task.wait_for(TaskStateRecord::Killed);
+    task.assert_nothing_is_left();
+}
+
+#[test]
+fn what_a_finished_process_left_behind_is_gone_when_the_task_has_ended() {
+    let directory = Directory::new("daemonise");
+    let script = "(setsid sleep 1000 &); sleep 1000 & echo done";
+    let mut task = Task::run(&directory.0, &one(script), |_| {});
+    task.wait_for(TaskStateRecord::Finished);
+    task.assert_nothing_is_left();
+}
+
+#[test]
+fn a_final_process_runs_after_the_others_and_does_not_count() {
+    let directory = Directory::new("final");
+    let processes = [
+        ("main", "echo main >> trace", ""),
+        ("clean", "echo clean >> trace; exit 1", r#", "final": true"#),
+    ];
+    let mut task = Task::run(&directory.0, &many(&processes, ""), |_| {});
+    task.wait_for(TaskStateRecord::Finished);
+    let trace = fs::read_to_string(task.sandbox().join("trace")).unwrap();
+    assert_eq!(trace, "main\nclean\n");
+}
+
+#[test]
+fn a_process_that_fails_at_once_is_tried_to_its_limit() {
+    let directory = Directory::new("loop");
+    let more = r#", "max_failures": 4, "min_duration": 0"#;
+    let processes = [("main", "exit 1", more)];
+    let mut task = Task::run(&directory.0, &many(&processes, ""), |_| {});
+    task.wait_for(TaskStateRecord::Failed);
+    let failed = |it: &&_| matches!(it, &&ProcessEvent::Failed { .. });
+    let processes = task.processes();
+    assert_eq!(
+        processes.iter().map(|it| &it.event).filter(failed).count(),
+        4
+    );
+}
+
+#[test]
+fn binary_output_is_kept_as_it_is() {
+    let directory = Directory::new("binary");
+    let mut task = Task::run(
+        &directory.0,
+        &one("head -c 300000 /dev/zero; printf '\\xff\\n'"),
+        |_| {},
+    );
+    task.wait_for(TaskStateRecord::Finished);
+    let log = fs::read(task.sandbox().join(".logs/main/0/stdout")).unwrap();
+    assert_eq!(log.len(), 300_002);
+    assert_eq!(log[300_000..], [0xff, b'\n']);
+}
+
+#[test]
+fn a_task_that_cannot_be_understood_fails_with_the_place() {
+    let directory = Directory::new("nonsense");
+    let mut task = Task::run(
+        &directory.0,
+        r#"{"task": {"processes": [{"name": 1}]}}"#,
+        |_| {},
+    );
+    let end = task.wait_for(TaskStateRecord::Failed);
+    let message = end.message.unwrap();
+    assert_eq!(message, "task.processes[0].cmdline: is missing");
+}
+
+#[test]
+fn a_second_executor_does_nothing_and_neither_does_a_later_one() {
+    let directory = Directory::new("twice");
+    let mut task = Task::run(&directory.0, &one("echo ran >> trace; sleep 1000"), |_| {});
+    task.wait_for(TaskStateRecord::Running);
+    until("it ran", || {
+        task.sandbox().join("trace").exists().then_some(())
+    });
+    assert!(!task.start().status.success());
+    assert!(
+        task.journal().contains("another executor"),
+        "{}",
+        task.journal()
+    );
+    task.kill();
+    task.wait_for(TaskStateRecord::Killed);
+    until("the executor is gone", || {
+        aurora::executor::os::proc::stat(task.executor())
+            .is_none()
+            .then_some(())
+    });
+    let before = task.records();
+    assert!(!task.start().status.success());
+    assert!(
+        task.journal().contains("started before"),
+        "{}",
+        task.journal()
+    );
+    assert_eq!(task.records(), before);
+    let trace = fs::read_to_string(task.sandbox().join("trace")).unwrap();
+    assert_eq!(trace, "ran\n");
+}
+
+#[test]
+fn a_header_that_was_cut_off_means_that_nothing_was_started() {
+    let directory = Directory::new("torn");
+    let mut task = Task::prepare(&directory.0, &one("true"), |_| {});
+    fs::write(task.directory.join("checkpoint"), [7, 0, 0, 0, 1, 2]).unwrap();
+    assert!(task.start().status.success(), "{}", task.journal());
+    task.wait_for(TaskStateRecord::Finished);
+    assert!(matches!(task.records()[0], Record::Header(_)));
+}
+
+#[test]
+fn shells_die_with_their_executor() {
+    let directory = Directory::new("pdeath");
+    let mut task = Task::run(&directory.0, &one("sleep 1000"), |_| {});
+    task.wait_for(TaskStateRecord::Running);
+    let executor = nix::unistd::Pid::from_raw(task.executor());
+    nix::sys::signal::kill(executor, nix::sys::signal::Signal::SIGKILL).unwrap();
+    until("nothing runs", || {
+        processes_of(&task.sandbox()).is_empty().then_some(())
+    });
+}

@@ -1,0 +1,4 @@
+//! Real executors and real processes, well behaved and not.
+
+mod executor;
+mod fixture;
