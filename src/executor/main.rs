@@ -73,8 +73,8 @@ fn take() -> Result<ExitCode, TakeError> {
     let lock = private()
         .open(paths::LOCK)
         .map_err(file_error(paths::LOCK))?;
-    let _lock =
-        Flock::lock(lock, FlockArg::LockExclusiveNonblock).map_err(|_| TakeError::Locked)?;
+    // Held until the last copy of the descriptor is closed: the starter's end must not release it.
+    lock.try_lock().map_err(|_| TakeError::Locked)?;
     let order = Order::decode(&fs::read(paths::ORDER).map_err(file_error(paths::ORDER))?)?;
     let checkpoint = private()
         .open(paths::CHECKPOINT)
@@ -88,11 +88,14 @@ fn take() -> Result<ExitCode, TakeError> {
     match detach().map_err(file_error("a process of its own"))? {
         Detached::Starter(code) => Ok(code),
         Detached::Executor(ready) => {
-            let runner = prepare(order, checkpoint)?;
+            let runner = match prepare(order, checkpoint)? {
+                Some(start) => Some(Runner::begin(start).map_err(file_error(paths::CHECKPOINT))?),
+                None => None,
+            };
             // The starter may be gone; the task goes on.
             drop(ready.tell());
-            if let Some(start) = runner {
-                Runner::new(start).run();
+            if let Some(runner) = runner {
+                runner.run();
             }
             Ok(ExitCode::SUCCESS)
         }
@@ -154,20 +157,17 @@ fn prepare(order: Order, checkpoint: File) -> Result<Option<Start>, TakeError> {
             Ok((it, supervisor.map_err(|error| error.to_string())?))
         });
     match supervisor {
-        Ok((definition, supervisor)) => {
-            writer.flush().map_err(file_error(paths::CHECKPOINT))?;
-            Ok(Some(Start {
-                order,
-                definition,
-                sandbox: directory.join(paths::SANDBOX),
-                shell: shell(),
-                path: std::env::var("PATH").unwrap_or_else(|_| DEFAULT_PATH.to_owned()),
-                writer,
-                listener,
-                signals,
-                supervisor,
-            }))
-        }
+        Ok((definition, supervisor)) => Ok(Some(Start {
+            order,
+            definition,
+            sandbox: directory.join(paths::SANDBOX),
+            shell: shell(),
+            path: std::env::var("PATH").unwrap_or_else(|_| DEFAULT_PATH.to_owned()),
+            writer,
+            listener,
+            signals,
+            supervisor,
+        })),
         Err(why) => {
             journal::note(format_args!("cannot run the task: {why}"));
             writer.push(&Record::Task(failed(&why)), true);

@@ -58,8 +58,13 @@ pub(super) struct Runner {
 }
 
 impl Runner {
-    pub(super) fn new(start: Start) -> Self {
-        Self {
+    /// Puts header and first state on disk.
+    ///
+    /// # Errors
+    ///
+    /// They cannot be written: nothing may be started.
+    pub(super) fn begin(start: Start) -> std::io::Result<Self> {
+        let mut new = Self {
             start,
             sequence: 0,
             runs: BTreeMap::new(),
@@ -68,7 +73,13 @@ impl Runner {
             probe: None,
             write_again: None,
             is_over: false,
+        };
+        let first = new.start.supervisor.poll_effect();
+        if let Some(Effect::Report { state, message }) = first {
+            new.record_task(state, message);
         }
+        new.start.writer.flush()?;
+        Ok(new)
     }
 
     /// Runs until the task has ended and its end is on disk.
@@ -270,10 +281,6 @@ impl Runner {
         // runs does not survive it anyway. The first record carries the header to the disk.
         let is_durable = state.is_terminal() || self.sequence == 1;
         self.start.writer.push(&Record::Task(record), is_durable);
-        if self.sequence == 1 {
-            // ORDER: before any process, so that a task without a header has never been started.
-            self.write(clock::now());
-        }
     }
 
     fn record_process(&mut self, run: Run, event: ProcessEvent) {
