@@ -144,6 +144,7 @@ impl World {
         for agent in self.agents.values_mut() {
             agent.connected = false;
         }
+        self.orders.clear();
         self.turn();
     }
 
@@ -181,6 +182,8 @@ impl World {
         if let Some(fake) = self.agents.get_mut(&agent).filter(|a| a.connected) {
             fake.connected = false;
             let session = AgentSession(fake.session);
+            // What was on its way there goes down with the connection.
+            self.orders.retain(|order| addressee(order) != &agent);
             self.engine
                 .handle_driver(self.now, DriverEvent::AgentDown { agent, session });
             self.turn();
@@ -192,12 +195,7 @@ impl World {
         let Some(command) = self.orders.pop_front() else {
             return;
         };
-        let agent = match &command {
-            DriverCommand::Acknowledge { agent, .. }
-            | DriverCommand::Kill { agent, .. }
-            | DriverCommand::Launch { agent, .. }
-            | DriverCommand::Reconcile { agent, .. } => agent.clone(),
-        };
+        let agent = addressee(&command).clone();
         let Some(fake) = self.agents.get_mut(&agent).filter(|a| a.connected) else {
             return;
         };
@@ -299,6 +297,15 @@ impl World {
         for (agent, task) in all {
             self.report(&agent, &task, to);
         }
+    }
+}
+
+fn addressee(order: &DriverCommand) -> &AgentId {
+    match order {
+        DriverCommand::Acknowledge { agent, .. }
+        | DriverCommand::Kill { agent, .. }
+        | DriverCommand::Launch { agent, .. }
+        | DriverCommand::Reconcile { agent, .. } => agent,
     }
 }
 
