@@ -250,3 +250,122 @@ fn read_up_to(file: &File, bytes: &mut [u8], offset: u64) -> io::Result<usize> {
     }
     Ok(read)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs::OpenOptions;
+
+    fn records() -> Vec<Record> {
+        let event = |event| {
+            Record::Process(ProcessRecord {
+                process: "main".to_owned(),
+                run: 1,
+                event,
+                at_ms: 2,
+            })
+        };
+        vec![
+            Record::Header(Header {
+                task: "t".to_owned(),
+                pid: 300,
+                start_ticks: 4,
+                boot_id: "b".to_owned(),
+                at_ms: 5,
+            }),
+            event(ProcessEvent::Running {
+                pid: 6,
+                start_ticks: 7,
+            }),
+            event(ProcessEvent::Success),
+            event(ProcessEvent::Failed { return_code: 8 }),
+            event(ProcessEvent::Killed { signal: 9 }),
+            event(ProcessEvent::NotStarted {
+                reason: "r".to_owned(),
+            }),
+            Record::Task(TaskRecord {
+                sequence: 10,
+                state: TaskStateRecord::Starting,
+                message: Some("m".to_owned()),
+                at_ms: 11,
+            }),
+        ]
+    }
+
+    fn scratch(name: &str) -> File {
+        let id = crate::base::rng::Rng::from_os().next_u64();
+        let path = std::env::temp_dir().join(format!("aurora-checkpoint-{name}-{id:x}"));
+        let mut options = OpenOptions::new();
+        let file = options.read(true).write(true).create_new(true).open(&path);
+        std::fs::remove_file(path).unwrap();
+        file.unwrap()
+    }
+
+    #[test]
+    fn the_bytes_of_version_one_do_not_change() {
+        let mut payloads = Vec::new();
+        for record in records() {
+            let mut bytes = Vec::new();
+            record.encode(&mut bytes);
+            let hex: Vec<String> = bytes[8..].iter().map(|it| format!("{it:02x}")).collect();
+            payloads.push(hex.concat());
+        }
+        let expected = [
+            "00000174d8040401620a",
+            "0001046d61696e01000c0704",
+            "0001046d61696e010104",
+            "0001046d61696e01021004",
+            "0001046d61696e01031204",
+            "0001046d61696e0104017204",
+            "00020a0501016d16",
+        ];
+        assert_eq!(payloads, expected);
+    }
+
+    #[test]
+    fn records_are_followed_as_they_come_and_a_torn_one_is_not_seen() {
+        let file = scratch("tail");
+        let mut writer = Writer::create(file.try_clone().unwrap()).unwrap();
+        let mut tail = Tail::default();
+        for record in records() {
+            writer.push(&record, false);
+            assert_eq!(tail.poll(&file).unwrap(), []);
+            writer.flush().unwrap();
+            assert_eq!(tail.poll(&file).unwrap(), [record]);
+        }
+        let length = file.metadata().unwrap().len();
+        for cut in 0..length {
+            file.set_len(cut).unwrap();
+            let whole = Tail::default().poll(&file).unwrap();
+            assert!(whole.len() < records().len());
+            assert_eq!(whole, records()[..whole.len()]);
+        }
+    }
+
+    #[test]
+    fn what_could_not_be_written_comes_with_the_next_try() {
+        let file = scratch("again");
+        let mut writer = Writer::create(file.try_clone().unwrap()).unwrap();
+        let good = std::mem::replace(&mut writer.file, File::open("/dev/null").unwrap());
+        for record in &records()[..3] {
+            writer.push(record, true);
+        }
+        assert!(writer.flush().is_err());
+        assert!(writer.is_behind());
+        writer.file = good;
+        writer.push(&records()[3], false);
+        writer.flush().unwrap();
+        assert!(!writer.is_behind());
+        assert_eq!(Tail::default().poll(&file).unwrap(), records()[..4]);
+    }
+
+    #[test]
+    fn messages_are_cut_at_a_character() {
+        let long = "ä".repeat(MESSAGE_BYTES_MAX);
+        assert_eq!(cut_message(&long).len(), MESSAGE_BYTES_MAX);
+        assert_eq!(
+            cut_message(&format!("x{long}")).len(),
+            MESSAGE_BYTES_MAX - 1
+        );
+    }
+}

@@ -50,7 +50,7 @@ impl Listener {
     pub(super) fn poll(&mut self) -> Vec<Command> {
         while let Ok((mut stream, _)) = self.socket.accept() {
             // The first nudge stands for all that happened before the connection was accepted.
-            let is_usable = stream.set_nonblocking(true).and(stream.write(&[NUDGE]));
+            let is_usable = stream.set_nonblocking(true).and(stream.write_all(&[NUDGE]));
             if is_usable.is_ok() {
                 if self.connections.len() >= CONNECTIONS_MAX {
                     self.connections.remove(0);
@@ -70,8 +70,8 @@ impl Listener {
     /// Tells everybody to look at the checkpoint.
     pub(super) fn nudge(&mut self) {
         self.connections.retain_mut(|connection| {
-            match connection.stream.write(&[NUDGE]) {
-                Ok(_) => true,
+            match connection.stream.write_all(&[NUDGE]) {
+                Ok(()) => true,
                 // Unread nudges are there already: one more would say nothing new.
                 Err(error) => error.kind() == ErrorKind::WouldBlock,
             }

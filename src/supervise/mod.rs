@@ -21,6 +21,8 @@ mod definition;
 mod health;
 mod plan;
 mod supervisor;
+#[cfg(test)]
+mod tests;
 
 pub use definition::{DefinitionError, HealthPolicy, Lifecycle, ProcessDefinition, TaskDefinition};
 pub use supervisor::{Effect, Endpoint, Exit, KillReason, ProcessSignal, Run, Supervisor};

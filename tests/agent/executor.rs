@@ -3,6 +3,9 @@
 use crate::fixture::{Directory, Task, processes_of, until};
 use aurora::executor::checkpoint::{ProcessEvent, Record, TaskStateRecord};
 use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpListener;
+use std::sync::mpsc;
 
 fn one(cmdline: &str) -> String {
     many(&[("main", cmdline, "")], "")
@@ -209,4 +212,152 @@ fn shells_die_with_their_executor() {
     until("nothing runs", || {
         processes_of(&task.sandbox()).is_empty().then_some(())
     });
+}
+
+#[test]
+fn a_task_with_a_shell_check_runs_when_healthy_and_fails_when_not() {
+    let directory = Directory::new("shell-check");
+    let data = r#"{
+        "task": {"processes": [{"name": "main", "cmdline": "sleep 1000"}]},
+        "health_check_config": {"initial_interval_secs": 60, "interval_secs": 0.02,
+            "max_consecutive_failures": 1,
+            "health_checker": {"shell": {"shell_command": "echo seen; [ -e healthy ]"}}}}"#;
+    let mut task = Task::prepare(&directory.0, data, |order| order.kill_wait_ms = 1_000);
+    let sandbox = task.sandbox();
+    assert!(task.start().status.success(), "{}", task.journal());
+    task.wait_for_event("main", |it| matches!(it, ProcessEvent::Running { .. }));
+    assert_eq!(task.states().len(), 1, "running before it is healthy");
+    fs::write(sandbox.join("healthy"), "").unwrap();
+    let running = task.wait_for(TaskStateRecord::Running);
+    assert_eq!(running.message.as_deref(), Some("Task is healthy."));
+    task.kill();
+    task.wait_for(TaskStateRecord::Killed);
+    // The same without a grace and without the file.
+    let directory = Directory::new("shell-check-bad");
+    let data = data.replace(
+        r#""initial_interval_secs": 60"#,
+        r#""initial_interval_secs": 0"#,
+    );
+    let mut task = Task::run(&directory.0, &data, |order| order.kill_wait_ms = 1_000);
+    let message = task.wait_for(TaskStateRecord::Failed).message.unwrap();
+    let expected = "Failed health check! Command 'echo seen; [ -e healthy ]' returned non-zero exit \
+                    status 1 with output 'seen'";
+    assert_eq!(message, expected);
+    task.assert_nothing_is_left();
+}
+
+#[test]
+fn a_shell_check_that_hangs_is_late_and_gone() {
+    let directory = Directory::new("shell-hang");
+    let data = r#"{
+        "task": {"processes": [{"name": "main", "cmdline": "exec sleep 1000"}]},
+        "health_check_config": {"initial_interval_secs": 0, "timeout_secs": 0.1,
+            "health_checker": {"shell": {"shell_command": "sleep 1000"}}}}"#;
+    let mut task = Task::run(&directory.0, data, |_| {});
+    let message = task.wait_for(TaskStateRecord::Failed).message.unwrap();
+    assert_eq!(message, "Failed health check! Health check timed out.");
+    task.assert_nothing_is_left();
+}
+
+/// Answers every request on a port of its own with `status` and `body`; tells the request lines.
+fn serve(status: &'static str, body: &'static str) -> (u16, mpsc::Receiver<String>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let (sender, requests) = mpsc::sync_channel(100);
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut line = String::new();
+            BufReader::new(&stream).read_line(&mut line).unwrap();
+            write!(stream, "HTTP/1.0 {status}\r\n\r\n{body}").unwrap();
+            if sender.send(line.trim_end().to_owned()).is_err() {
+                return;
+            }
+        }
+    });
+    (port, requests)
+}
+
+#[test]
+fn http_checks_and_shutdown_endpoints_are_called() {
+    let directory = Directory::new("http");
+    let data = r#"{
+        "task": {"processes": [{"name": "main", "cmdline": "exec sleep 1000"}]},
+        "health_check_config": {"interval_secs": 60},
+        "lifecycle": {"http": {"graceful_shutdown_wait_secs": 0.05, "shutdown_wait_secs": 0.05}}}"#;
+    let (port, requests) = serve("200 OK", "OK\n");
+    let mut task = Task::run(&directory.0, data, |order| {
+        order.ports = vec![("health".to_owned(), port)];
+    });
+    let running = task.wait_for(TaskStateRecord::Running);
+    assert_eq!(running.message.as_deref(), Some("Task is healthy."));
+    task.kill();
+    task.wait_for(TaskStateRecord::Killed);
+    let lines: Vec<String> = requests.try_iter().collect();
+    let expected = [
+        "GET /health HTTP/1.0",
+        "POST /quitquitquit HTTP/1.0",
+        "POST /abortabortabort HTTP/1.0",
+    ];
+    assert_eq!(lines, expected);
+}
+
+#[test]
+fn a_wrong_answer_to_an_http_check_fails_the_task() {
+    let directory = Directory::new("http-bad");
+    let (port, _requests) = serve("200 OK", "not at all well");
+    let data = r#"{
+        "task": {"processes": [{"name": "main", "cmdline": "exec sleep 1000"}]},
+        "lifecycle": {},
+        "health_check_config": {"initial_interval_secs": 0}}"#;
+    let mut task = Task::run(&directory.0, data, |order| {
+        order.ports = vec![("health".to_owned(), port)];
+    });
+    let message = task.wait_for(TaskStateRecord::Failed).message.unwrap();
+    assert!(message.contains("got \"not at all...\""), "{message}");
+}
+
+#[test]
+fn sigterm_to_the_executor_ends_the_task_in_order() {
+    let directory = Directory::new("sigterm");
+    let mut task = Task::run(&directory.0, &one("exec sleep 1000"), |_| {});
+    task.wait_for(TaskStateRecord::Running);
+    let executor = nix::unistd::Pid::from_raw(task.executor());
+    nix::sys::signal::kill(executor, nix::sys::signal::Signal::SIGTERM).unwrap();
+    let end = task.wait_for(TaskStateRecord::Killed);
+    assert_eq!(end.message.as_deref(), Some("Told to shut down executor."));
+}
+
+#[test]
+fn a_link_in_place_of_a_log_directory_is_not_followed_with_more_rights() {
+    let directory = Directory::new("link");
+    let more = r#", "max_failures": 1, "min_duration": 0"#;
+    let processes = [
+        ("first", "ln -s /proc/self .logs/second", ""),
+        ("second", "echo never", more),
+    ];
+    let order = r#", "constraints": [{"order": ["first", "second"]}]"#;
+    let mut task = Task::run(&directory.0, &many(&processes, order), |_| {});
+    task.wait_for(TaskStateRecord::Failed);
+    task.wait_for_event("second", |it| matches!(it, ProcessEvent::NotStarted { .. }));
+}
+
+#[test]
+fn an_executor_inherits_nothing_and_leaks_nothing_to_its_processes() {
+    let directory = Directory::new("descriptors");
+    let mut task = Task::run(
+        &directory.0,
+        &one("ls /proc/self/fd | wc -l; exec sleep 1000"),
+        |_| {},
+    );
+    task.wait_for(TaskStateRecord::Running);
+    let log = task.sandbox().join(".logs/main/0/stdout");
+    let count = until("it wrote", || {
+        let text = fs::read_to_string(&log).unwrap_or_default();
+        text.trim().parse::<u32>().ok()
+    });
+    // Three streams and the directory that is listed.
+    assert_eq!(count, 4);
+    task.kill();
+    task.wait_for(TaskStateRecord::Killed);
 }

@@ -1,5 +1,7 @@
 //! Real executors and real processes, well behaved and not.
 
+#![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
+
 mod executor;
 mod fixture;
 mod host;
