@@ -66,7 +66,7 @@ pub(super) struct Refusal {
 #[derive(Debug)]
 pub(super) enum NotSent {
     /// The queue is full: the event is given back to try again.
-    Full(DriverEvent),
+    Full(Box<DriverEvent>),
     /// The term is over, or the connection has been replaced.
     Over,
 }
@@ -228,7 +228,7 @@ impl Registry {
 
     fn send(&self, event: DriverEvent) -> Result<(), NotSent> {
         self.events.try_send(event).map_err(|error| match error {
-            TrySendError::Full(event) => NotSent::Full(event),
+            TrySendError::Full(event) => NotSent::Full(Box::new(event)),
             TrySendError::Closed(_) => NotSent::Over,
         })
     }

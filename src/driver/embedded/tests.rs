@@ -741,7 +741,7 @@ async fn cut_and_compare(seed: u64) {
     const TASKS: usize = 60;
     let side = side(EmbeddedOptions {
         // Sometimes a queue that is often full.
-        events: if seed % 3 == 0 { 2 } else { 4_096 },
+        events: if seed.is_multiple_of(3) { 2 } else { 4_096 },
         ..EmbeddedOptions::default()
     })
     .await;
