@@ -640,6 +640,62 @@ fn an_agent_that_takes_no_orders_loses_its_connection() {
     });
 }
 
+#[test]
+fn a_scheduler_that_goes_silent_is_left_within_its_time() {
+    rt::block_on(async {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut impatient = config(&[listener.local_addr().unwrap()], 1);
+        impatient.timing.dead_after = Duration::from_millis(150);
+        let agent = agent(&Arc::default(), impatient);
+        let mut mute = Raw::accept(&listener).await;
+        mute.hear().await.unwrap();
+        mute.say(SchedulerMessage::Welcome { ballot: 1 }).await;
+        let mut next = soon("another attempt", Raw::accept(&listener)).await;
+        assert!(matches!(next.hear().await, Ok(AgentMessage::Hello(_))));
+        assert_eq!(agent.standing.scheduler(), None);
+    });
+}
+
+#[test]
+fn a_holder_of_the_key_that_sends_nonsense_harms_nobody() {
+    rt::block_on(async {
+        let side = side(EmbeddedOptions::default()).await;
+        side.driver.lead(1);
+        let _good = agent(&Arc::default(), config(&[side.address], 1));
+        let (offer, _) = side.up().await;
+        let (fake, _reports) = Fake::new("a2", &Arc::default());
+        let hello = AgentMessage::Hello(session::hello(&fake, &config(&[side.address], 2)));
+        let last = AgentMessage::Tasks {
+            last: true,
+            reports: Vec::new(),
+        };
+        let words = [hello.encode().unwrap(), last.encode().unwrap()];
+        let mut rng = Rng::from_seed(31);
+        for _ in 0..150 {
+            let stream = TcpStream::connect(side.address).await.unwrap();
+            let limit = MESSAGE_BYTES_MAX;
+            let dialed = frames::dial(stream, Protocol::Agent, &key(1), limit, PATIENCE).await;
+            let mut bad = dialed.unwrap();
+            for word in &words {
+                let mut word = word.clone();
+                for _ in 0..rng.index(3) {
+                    let at = rng.index(word.len());
+                    word[at] = rng.next_u64() as u8;
+                }
+                // The driver may have hung up already.
+                bad.writer.send(&word).await.ok();
+            }
+        }
+        side.launch(&offer, offer.session, 0);
+        loop {
+            if let DriverEvent::Status { agent, report } = side.event().await {
+                assert_eq!((agent, report.task), (offer.agent, task(0)));
+                break;
+            }
+        }
+    });
+}
+
 /// Forwards connections to `target`, each only so many bytes in either direction.
 async fn cutting_proxy(target: SocketAddr, seed: u64, cuts: u32) -> (SocketAddr, Fiber<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
