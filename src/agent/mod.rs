@@ -4,10 +4,14 @@
 //! [`os`] is the only place below the agent that holds unsafe code. [`proto`] is what agents and
 //! schedulers say to each other, [`session`] the agent's side of that.
 
+mod daemon;
 pub mod host;
+pub mod observe;
 mod os;
 pub mod proto;
+pub mod resources;
 mod runner;
 pub mod session;
 
+pub use daemon::{AgentError, AgentOptions, run};
 pub use runner::TaskRunner;

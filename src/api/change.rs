@@ -27,8 +27,7 @@ impl Api {
         let Some(description) = &args.description else {
             return refused(respond::error("description is not set"));
         };
-        let rules = &self.config.rules;
-        let job = match validate::job(rules, description) {
+        let job = match validate::job(&self.config.rules, description) {
             Ok(job) => job,
             Err(invalid) => return refused(invalid),
         };
@@ -36,9 +35,6 @@ impl Api {
             return refused(respond::invalid(
                 "Cron jobs may only be created/updated by calling scheduleCronJob.",
             ));
-        }
-        if let Err(invalid) = rules.check_instances(job.instance_count) {
-            return refused(invalid);
         }
         let user = UNSECURE.to_owned();
         self.submit(request_id, Command::CreateJob { job, user })

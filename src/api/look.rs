@@ -3,9 +3,7 @@
 use super::query::{show, task_query};
 use super::respond::{self, Answer};
 use super::{Api, validate};
-use crate::domain::quota::Consumption;
 use crate::model::{Quota, ScheduleStatus, ScheduledTask};
-use crate::storage::Tables;
 use crate::thrift::api::*;
 use crate::thrift::convert::{quota_to_wire, scheduled_task_to_wire, task_config_to_wire};
 use crate::thrift::service::{GetPendingReason, GetQuota, PopulateJobConfig};
@@ -68,7 +66,7 @@ impl Api {
             return Err(respond::error("ownerRole is not set"));
         }
         let tables = self.scheduler.read().await?;
-        let used = consumption(&tables, role);
+        let used = tables.consumption(role);
         let aggregate = |quota: Quota| Some(quota_to_wire(quota));
         Ok(respond::found(ResponseResult::GetQuotaResult(
             GetQuotaResult {
@@ -120,22 +118,4 @@ fn without_data(task: &ScheduledTask) -> crate::thrift::api::ScheduledTask {
         executor.data = None;
     }
     wire
-}
-
-/// What a role uses: its active tasks, and cron jobs by template where that is more.
-fn consumption(tables: &Tables, role: &str) -> Consumption {
-    let mut used = Consumption::default();
-    for job in tables.jobs_of_role(role) {
-        if tables.cron_job(job).is_none() {
-            for task in tables.active_tasks_of_job(job) {
-                used.add(&task.config, 1);
-            }
-        }
-    }
-    for cron in tables.cron_jobs().filter(|cron| cron.key.role() == role) {
-        let running = tables.active_tasks_of_job(&cron.key);
-        let running = running.map(|task| task.config.as_ref());
-        used.add_cron(&cron.task, cron.instance_count, running);
-    }
-    used
 }

@@ -3,6 +3,7 @@
 //! [`Api::call`] answers one request. [`Api::serve`] and [`Api::serve_beta`] are the same between bytes
 //! and bytes, for `/api` and `/apibeta`: the caller brings headers and bodies and knows no Thrift.
 
+mod account;
 mod change;
 mod entry;
 mod look;
@@ -15,6 +16,7 @@ mod validate;
 pub use entry::ApiReply;
 pub use media::{BINARY, COMPACT, JSON};
 
+use crate::base::clock;
 use crate::domain::validate::Rules;
 use crate::scheduler::Handle;
 use crate::thrift::Request;
@@ -62,12 +64,10 @@ impl Api {
     ///
     /// A change that was submitted is made even if the caller goes away.
     pub async fn call(&self, request_id: Option<&str>, request: Request) -> Outcome {
-        let name = request.name();
+        let (method, access) = (request.name(), request.access());
+        let start = clock::now();
         let outcome = self.dispatch(request_id, request).await;
-        match &outcome {
-            Outcome::Answer(response) => log::debug!("{name} by {UNSECURE}: {response:?}"),
-            Outcome::Unknown => log::warn!("{name} by {UNSECURE}: outcome unknown"),
-        }
+        account::call(method, access, &outcome, clock::now().since(start));
         match outcome {
             Outcome::Answer(mut response) => {
                 response.server_info = Some(self.server_info());

@@ -164,7 +164,7 @@ fn a_good_job_becomes_one_command_and_every_answer_names_the_cluster() {
 
 #[test]
 fn a_job_that_is_not_good_is_refused_without_a_command() {
-    let cases: [(fn(&mut JobConfiguration), &str); 9] = [
+    let cases: [(fn(&mut JobConfiguration), &str); 8] = [
         (
             |job| job.task_config = None,
             "Job configuration must have taskConfig set.",
@@ -185,10 +185,6 @@ fn a_job_that_is_not_good_is_refused_without_a_command() {
         (
             |job| job.cron_schedule = Some(String::new()),
             "Cron jobs may only be created/updated by calling scheduleCronJob.",
-        ),
-        (
-            |job| job.instance_count = 4001,
-            "Instance count must be between 1 and 4000 inclusive.",
         ),
         (
             |job| job.key = Some(key("other")),
@@ -631,6 +627,24 @@ fn methods_of_later_versions_say_so() {
         );
     }
     assert!(seen.lock().expect("no panic holds it").is_empty());
+}
+
+#[test]
+fn calls_are_counted_by_method_and_by_code() {
+    let count = || {
+        let stats = crate::base::stats::global();
+        let work = stats.counter("scheduler_thrift_workload_getConfigSummary");
+        let codes = stats.counter("scheduler_thrift_response_OK");
+        (work.value(), codes.value())
+    };
+    let before = count();
+    let args = GetConfigSummary {
+        job: Some(key("web")),
+    };
+    let all: &[(&str, &[(u32, State)])] = &[("web", &[(0, State::Running)])];
+    answer(tables(all), Request::GetConfigSummary(Box::new(args)));
+    let after = count();
+    assert!(after.0 > before.0 && after.1 > before.1);
 }
 
 #[test]

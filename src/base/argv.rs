@@ -434,6 +434,21 @@ mod tests {
         );
     }
 
+    proptest::proptest! {
+        #[test]
+        fn whatever_is_typed_is_read_or_refused(
+            args in proptest::collection::vec("(-{0,2})([a-z=_é-]{0,6}|batch-size|m)", 0..6),
+        ) {
+            if let Ok(parsed) = table().parse(&args) {
+                for arg in parsed {
+                    if let Arg::Word(word) = arg {
+                        proptest::prop_assert!(args.contains(&word));
+                    }
+                }
+            }
+        }
+    }
+
     #[test]
     fn distances_count_changes() {
         assert_eq!(distance("kitten", "sitting"), 3);

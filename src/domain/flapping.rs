@@ -55,3 +55,103 @@ impl Flapping {
         penalty
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::clock::Timestamp;
+    use crate::model::{Container, JobKey, Resources, TaskConfig, TaskEvent};
+    use ScheduleStatus as S;
+    use std::collections::{BTreeMap, BTreeSet};
+
+    fn task(name: u64, history: &[(i64, S)]) -> Arc<ScheduledTask> {
+        let config = TaskConfig {
+            job: JobKey::new("r", "e", "j").unwrap(),
+            owner: None,
+            is_service: true,
+            priority: 0,
+            max_task_failures: 1,
+            production: false,
+            tier: None,
+            resources: Resources::default(),
+            port_names: BTreeSet::new(),
+            names_gpus: false,
+            constraints: BTreeSet::new(),
+            fetcher_uris: BTreeSet::new(),
+            task_links: BTreeMap::new(),
+            contact_email: None,
+            executor: None,
+            metadata: BTreeSet::new(),
+            partition_policy: None,
+            sla_policy: None,
+            container: Container::default(),
+        };
+        let event = |(secs, status): &(i64, S)| TaskEvent {
+            at: Timestamp(secs * 1_000),
+            status: *status,
+            message: None,
+            scheduler: None,
+        };
+        Arc::new(ScheduledTask {
+            id: TaskId::new(&name.to_string()),
+            config: Arc::new(config),
+            instance: 0,
+            status: S::Failed,
+            failure_count: 0,
+            times_partitioned: 0,
+            ancestor: name.checked_sub(1).map(|n| TaskId::new(&n.to_string())),
+            agent: None,
+            host: None,
+            ports: BTreeMap::new(),
+            events: history.iter().map(event).collect(),
+        })
+    }
+
+    fn flapping() -> Flapping {
+        Flapping {
+            backoff: Backoff::new(Duration::from_secs(30), Duration::from_secs(300)),
+            threshold: Duration::from_secs(300),
+        }
+    }
+
+    #[test]
+    fn a_task_flaps_if_its_last_active_state_was_short_and_nobody_ended_it() {
+        let flapped = |history: &[(i64, S)]| flapping().flapped(&task(0, history));
+        assert!(flapped(&[
+            (0, S::Pending),
+            (9_000, S::Running),
+            (9_299, S::Failed)
+        ]));
+        assert!(!flapped(&[
+            (0, S::Pending),
+            (9_000, S::Running),
+            (9_300, S::Failed)
+        ]));
+        assert!(flapped(&[
+            (0, S::Running),
+            (9, S::Preempting),
+            (10, S::Killed)
+        ]));
+        for wanted in [S::Restarting, S::Killing, S::Draining] {
+            assert!(!flapped(&[(0, S::Running), (9, wanted), (10, S::Killed)]));
+        }
+        assert!(!flapped(&[]));
+    }
+
+    #[test]
+    fn the_penalty_grows_with_each_ancestor_that_flapped_up_to_the_limit() {
+        let short = [(0, S::Running), (1, S::Failed)];
+        let mut rng = Rng::from_seed(4);
+        let mut last = Duration::ZERO;
+        for generation in 0..12 {
+            let find = |id: &TaskId| Some(task(id.as_str().parse().unwrap(), &short));
+            let mut rng = Rng::from_seed(7);
+            let penalty = flapping().penalty(&task(generation, &short), find, &mut rng);
+            assert!(penalty >= last && (generation == 0) == penalty.is_zero());
+            last = penalty;
+        }
+        assert_eq!(last, Duration::from_secs(300));
+        let pruned = flapping().penalty(&task(5, &short), |_| None, &mut rng);
+        assert!(pruned.is_zero());
+    }
+}

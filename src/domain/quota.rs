@@ -128,3 +128,75 @@ fn larger(a: Resources, b: Resources) -> Resources {
         gpus: 0,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Constraint, ConstraintKind, JobKey, MilliCpus};
+    use std::collections::{BTreeMap, BTreeSet};
+
+    fn config(production: bool, dedicated: bool, cores: i64) -> TaskConfig {
+        let constraint = Constraint {
+            name: "dedicated".into(),
+            kind: ConstraintKind::Limit(1),
+        };
+        TaskConfig {
+            job: JobKey::new("r", "e", "j").unwrap(),
+            owner: None,
+            is_service: true,
+            priority: 0,
+            max_task_failures: 1,
+            production,
+            tier: None,
+            resources: Resources {
+                cpus: MilliCpus(cores * 1_000),
+                ram_mb: 2,
+                disk_mb: 0,
+                ports: 5,
+                gpus: 5,
+            },
+            port_names: BTreeSet::new(),
+            names_gpus: false,
+            constraints: dedicated.then_some(constraint).into_iter().collect(),
+            fetcher_uris: BTreeSet::new(),
+            task_links: BTreeMap::new(),
+            contact_email: None,
+            executor: None,
+            metadata: BTreeSet::new(),
+            partition_policy: None,
+            sla_policy: None,
+            container: Default::default(),
+        }
+    }
+
+    #[test]
+    fn only_production_work_on_shared_machines_is_limited() {
+        let (used, quota) = (Consumption::default(), Quota::default());
+        assert_eq!(
+            check_addition(quota, &used, &config(false, false, 1), 9),
+            Ok(())
+        );
+        assert_eq!(
+            check_addition(quota, &used, &config(true, true, 1), 9),
+            Ok(())
+        );
+        let refused = check_addition(quota, &used, &config(true, false, 1), 1);
+        let details = "CPU quota exceeded by 1.00 core(s); RAM quota exceeded by 2.00 MB";
+        assert_eq!(refused, Err(details.to_owned()));
+        let enough = config(true, false, 1).resources;
+        assert_eq!(
+            check_addition(enough, &used, &config(true, false, 1), 1),
+            Ok(())
+        );
+    }
+
+    #[test]
+    fn a_cron_job_counts_as_its_template_or_as_what_runs_whichever_is_more() {
+        let (small, large) = (config(true, false, 1), config(true, false, 5));
+        let mut sum = Consumption::default();
+        sum.add_cron(&small, 3, [&large].into_iter());
+        assert_eq!(sum.prod_shared.cpus, MilliCpus(5_000));
+        assert_eq!(sum.prod_shared.ram_mb, 6);
+        assert_eq!(sum.prod_shared.ports, 0);
+    }
+}

@@ -2,6 +2,9 @@
 
 use super::door::{self, Hangup};
 use super::state::Shared;
+use crate::api::Api;
+
+pub use crate::api::ApiReply;
 use std::future::Future;
 use std::pin::Pin;
 use tide::{Request, Response};
@@ -22,35 +25,28 @@ pub struct ApiCall<'a> {
     pub body: &'a [u8],
 }
 
-/// What to send back.
-#[derive(Clone, Debug)]
-pub struct ApiReply {
-    /// The HTTP status.
-    pub status: u16,
-    /// The body's type.
-    pub content_type: &'static str,
-    /// The body.
-    pub body: Vec<u8>,
-    /// Close the connection without any answer: the outcome is unknown.
-    pub close: bool,
-}
-
-/// The Thrift services.
+/// The Thrift services, as far as HTTP is concerned.
 pub trait ApiDoor: Send + Sync + 'static {
     /// Answers a Thrift message in any of its encodings.
     fn serve<'a>(&'a self, call: ApiCall<'a>) -> Boxed<'a, ApiReply>;
 
     /// Answers a method by name with parameters as a JSON object.
+    fn serve_json<'a>(&'a self, method: &'a str, call: ApiCall<'a>) -> Boxed<'a, ApiReply>;
+}
+
+impl ApiDoor for Api {
+    fn serve<'a>(&'a self, call: ApiCall<'a>) -> Boxed<'a, ApiReply> {
+        let ApiCall {
+            content_type,
+            accept,
+            request_id,
+            body,
+        } = call;
+        Box::pin(Self::serve(self, content_type, accept, request_id, body))
+    }
+
     fn serve_json<'a>(&'a self, method: &'a str, call: ApiCall<'a>) -> Boxed<'a, ApiReply> {
-        let (_, _) = (method, call);
-        Box::pin(async {
-            ApiReply {
-                status: 501,
-                content_type: "application/json",
-                body: br#"{"error":"not supported yet"}"#.to_vec(),
-                close: false,
-            }
-        })
+        Box::pin(self.serve_beta(method, call.body))
     }
 }
 
@@ -59,6 +55,8 @@ pub(super) async fn thrift(request: Request<Shared>) -> tide::Result {
     let call = call_of(&incoming);
     let app = request.state();
     let mut response = answer(app.config.api.serve(call).await);
+    // Tells our client that a change which broke off may be sent again under its id.
+    response.insert_header("X-Aurora-Request-Id", "kept");
     if let Some(origin) = &app.config.cors_origin {
         response.insert_header("Access-Control-Allow-Origin", origin);
         response.insert_header(
@@ -76,10 +74,8 @@ pub(super) async fn thrift(request: Request<Shared>) -> tide::Result {
 pub(super) async fn json(request: Request<Shared>) -> tide::Result {
     let incoming = door::incoming(&request);
     let method = super::path::parameter(&request, "method")?;
-    let call = call_of(&incoming);
-    Ok(answer(
-        request.state().config.api.serve_json(&method, call).await,
-    ))
+    let api = &request.state().config.api;
+    Ok(answer(api.serve_json(&method, call_of(&incoming)).await))
 }
 
 fn call_of(incoming: &door::Incoming) -> ApiCall<'_> {

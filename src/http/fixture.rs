@@ -1,8 +1,9 @@
 //! A small cluster for tests of pages and routes, and a door into them without sockets.
 
-use super::api::{ApiCall, ApiDoor, ApiReply, Boxed};
+use super::api::{ApiCall, ApiDoor, Boxed};
 use super::door::Door;
 use super::state::{App, HttpState, Source};
+use crate::api::ApiReply;
 use crate::base::clock::{self, Instant, Timestamp};
 use crate::base::stats::Registry;
 use crate::model::{
@@ -41,6 +42,15 @@ impl Source for Fixed {
     }
 }
 
+fn reply(text: String, close: bool) -> ApiReply {
+    ApiReply {
+        status: 200,
+        content_type: "application/x-test",
+        body: text.into_bytes(),
+        close,
+    }
+}
+
 /// Answers with what it was asked; hangs up on the body `unknown`.
 struct EchoApi;
 
@@ -51,14 +61,12 @@ impl ApiDoor for EchoApi {
             call.content_type, call.accept, call.request_id
         );
         let close = call.body == b"unknown";
-        Box::pin(async move {
-            ApiReply {
-                status: 200,
-                content_type: "application/vnd.apache.thrift.json",
-                body: text.into_bytes(),
-                close,
-            }
-        })
+        Box::pin(async move { reply(text, close) })
+    }
+
+    fn serve_json<'a>(&'a self, method: &'a str, call: ApiCall<'a>) -> Boxed<'a, ApiReply> {
+        let text = format!("{method} {}", String::from_utf8_lossy(call.body));
+        Box::pin(async move { reply(text, false) })
     }
 }
 

@@ -89,11 +89,13 @@ impl Acceptor {
     /// Asks for a promise. `Ok(true)` if it is new and has to be made durable.
     ///
     /// A ballot belongs to one replica: meeting the promised one again is its owner asking twice.
+    /// Another ballot of the same round is refused too, though it may be higher: so no two terms
+    /// share a round, and the round alone orders them for whoever is given orders by coordinators.
     pub(super) fn promise(&mut self, ballot: Ballot) -> Result<bool, Refusal> {
         if self.status != Status::Voting {
             return Err(Refusal::Ignored(self.status));
         }
-        if ballot < self.promised {
+        if ballot != self.promised && ballot.round <= self.promised.round {
             return Err(Refusal::Reject(self.promised));
         }
         let is_new = ballot > self.promised;
@@ -101,13 +103,15 @@ impl Acceptor {
         Ok(is_new)
     }
 
-    /// Whether a peer's `run` may be taken in: bounds what a coordinator can make this replica hold.
+    /// Whether a peer's `run` may be taken in: bounds what a coordinator can make this replica
+    /// hold.
     pub(super) fn has_room_for(&self, run: &Run) -> bool {
         run.last().0 <= self.learned.0.saturating_add(Self::WINDOW)
             && self.accepted_bytes <= Self::WINDOW_BYTES
     }
 
-    /// Asks to accept `run`. Positions that are learned, or accepted under this ballot, change nothing.
+    /// Asks to accept `run`. Positions that are learned, or accepted under this ballot, change
+    /// nothing.
     pub(super) fn write(&mut self, run: &Run) -> Result<Accepted, Refusal> {
         if self.status != Status::Voting {
             return Err(Refusal::Ignored(self.status));
@@ -156,8 +160,8 @@ impl Acceptor {
         self.accepted_bytes
     }
 
-    /// Moves the watermark up to `to`, as far as entries of `ballot` are held without a gap, and gives
-    /// those entries.
+    /// Moves the watermark up to `to`, as far as entries of `ballot` are held without a gap, and
+    /// gives those entries.
     pub(super) fn learn_accepted(&mut self, ballot: Ballot, to: Position) -> Vec<Entry> {
         let mut entries = Vec::new();
         while self.learned < to {
@@ -177,8 +181,8 @@ impl Acceptor {
         entries
     }
 
-    /// Takes chosen entries that continue the watermark. Gives those, and among them the ones that were
-    /// not held under the same ballot: only they have to be made durable.
+    /// Takes chosen entries that continue the watermark. Gives those, and among them the ones that
+    /// were not held under the same ballot: only they have to be made durable.
     pub(super) fn learn_chosen(&mut self, runs: &[Run]) -> (Vec<Entry>, Vec<Entry>) {
         let mut entries = Vec::new();
         let mut new = Vec::new();

@@ -27,6 +27,8 @@ pub struct Member {
 }
 
 /// The number of a coordinator's term. Unique to its replica; ordered by round first.
+///
+/// No two terms that lead have the same round.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Ballot {
     /// Rises with every election.

@@ -51,10 +51,11 @@ impl Candidate {
 
     /// Decides by the promises so far. `learned` is the candidate's own watermark.
     ///
-    /// At each position above it the accepted value of the highest ballot may have been chosen; where
-    /// no promiser has accepted anything, nothing can have been.
+    /// At each position above it the accepted value of the highest ballot may have been chosen;
+    /// where no promiser has accepted anything, nothing can have been.
     ///
-    /// The candidate's own promise must be among them, so that it holds nothing that they leave out.
+    /// The candidate's own promise must be among them, so that it holds nothing that they leave
+    /// out.
     pub(super) fn next(&self, configuration: &Configuration, learned: Position) -> Next {
         if !quorum::is_reached(configuration, self.promises.len())
             || !self.promises.contains_key(&self.ballot.replica)

@@ -10,8 +10,8 @@ use std::sync::Arc;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Ticket(pub u64);
 
-/// One durable fact. Later records of the same kind replace earlier ones, but for runs: every run is
-/// kept until it is truncated, and at each position the highest ballot holds.
+/// One durable fact. Later records of the same kind replace earlier ones, but for runs: every run
+/// is kept until it is truncated, and at each position the highest ballot holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Record {
     /// The ensemble this replica belongs to.
@@ -51,8 +51,8 @@ pub enum Effect {
         /// What to keep.
         records: Vec<Record>,
     },
-    /// Read entries that are durable and learned from `from` on, as many as are convenient; then call
-    /// `handle_read`.
+    /// Read entries that are durable and learned from `from` on, as many as are convenient; then
+    /// call `handle_read`.
     Read {
         /// For whom: handed back.
         peer: ReplicaId,

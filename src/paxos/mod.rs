@@ -6,22 +6,23 @@
 //! ordered queue of effects ([`Replica::poll_effect`]) and the time of its next timeout
 //! ([`Replica::deadline`]).
 //!
-//! **Durability.** [`Effect::Persist`] asks for records to be made durable, all of them or none, in the
-//! order of their tickets. Whatever rests on them (a promise, an acknowledgement, an entry counted as
-//! learned) is withheld here until `handle_persisted` names that ticket or a later one. The owner may
-//! send everything that it is given at once.
+//! **Durability.** [`Effect::Persist`] asks for records to be made durable, all of them or none, in
+//! the order of their tickets. Whatever rests on them (a promise, an acknowledgement, an entry
+//! counted as learned) is withheld here until `handle_persisted` names that ticket or a later one.
+//! The owner may send everything that it is given at once.
 //!
 //! **The protocol**, in the words of the literature. A [`Ballot`] belongs to one replica, so two
 //! coordinators never share one. A candidate asks for promises for every position above what it has
-//! learned; a quorum of promises names what may have been chosen, which it writes again under its own
-//! ballot, with a no-op in each hole, followed by an entry of its own. Only when that entry is learned
-//! does it lead. Entries then flow as *runs*: consecutive positions of one ballot. *Learned* is a
-//! watermark: a follower takes the coordinator's watermark as far as it holds entries of that very
-//! ballot, and asks for the rest. The coordinator that meets a higher ballot is demoted at once.
+//! learned; a quorum of promises names what may have been chosen, which it writes again under its
+//! own ballot, with a no-op in each hole, followed by an entry of its own. Only when that entry is
+//! learned does it lead. Entries then flow as *runs*: consecutive positions of one ballot.
+//! *Learned* is a watermark: a follower takes the coordinator's watermark as far as it holds
+//! entries of that very ballot, and asks for the rest. The coordinator that meets a higher ballot
+//! is demoted at once.
 //!
-//! Where this departs from the Mesos log: accepting a write raises the promise; a replica that may not
-//! vote says so; a rejected candidate goes above the ballot it was told; a demoted coordinator can never
-//! write again; truncating beyond the end is refused.
+//! Where this departs from the Mesos log: accepting a write raises the promise; a replica that may
+//! not vote says so; a rejected candidate goes above the ballot it was told; a demoted coordinator
+//! can never write again; truncating beyond the end is refused.
 //!
 //! This module must not know what an entry means, what a disk or a socket is, or what time it is.
 

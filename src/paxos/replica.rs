@@ -324,7 +324,8 @@ impl Replica {
         self.stream(peer);
     }
 
-    /// A message has come. Whatever it says, it cannot make this replica break the protocol's rules.
+    /// A message has come. Whatever it says, it cannot make this replica break the protocol's
+    /// rules.
     pub fn handle_message(&mut self, now: Instant, message: Message, rng: &mut Rng) {
         if self.is_plausible(&message) {
             self.seen = self.seen.max(message.ballot);
@@ -437,8 +438,8 @@ impl Replica {
             learned: self.acceptor.learned,
             accepted,
         };
-        // DURABILITY: a promise binds only once it cannot be forgotten. One given before rests on an
-        // earlier ticket, which may still be under way.
+        // DURABILITY: a promise binds only once it cannot be forgotten. One given before rests on
+        // an earlier ticket, which may still be under way.
         let records = if is_new {
             vec![Record::Promise(ballot)]
         } else {
@@ -532,7 +533,7 @@ impl Replica {
 
     fn on_reject(&mut self, now: Instant, ballot: Ballot, promised: Ballot, rng: &mut Rng) {
         self.seen = self.seen.max(promised);
-        if promised <= ballot {
+        if promised.round < ballot.round || promised == ballot {
             return;
         }
         match &self.role {
@@ -601,8 +602,8 @@ impl Replica {
         }
     }
 
-    /// Asks to make `records` durable, and with them what rides along: the watermark, and facts that
-    /// follow from learned entries.
+    /// Asks to make `records` durable, and with them what rides along: the watermark, and facts
+    /// that follow from learned entries.
     pub(super) fn persist(&mut self, mut records: Vec<Record>) {
         records.append(&mut self.riding);
         if self.acceptor.learned > self.asked_learned {

@@ -1,6 +1,6 @@
 //! Three replicas on a network that loses, doubles and reorders, and disks that forget what was not
-//! synced when their replica crashes. One seed decides everything. The checks share nothing with the
-//! core but its values.
+//! synced when their replica crashes. One seed decides everything. The checks share nothing with
+//! the core but its values.
 
 use super::*;
 use crate::base::clock::Instant;
@@ -77,8 +77,8 @@ struct World {
     /// What each position holds, once anybody has learned it.
     chosen: BTreeMap<Position, Value>,
     proposed: u64,
-    /// Terms that have led: at most one replica each.
-    led: BTreeMap<Ballot, ReplicaId>,
+    /// Rounds that have led: at most one replica each.
+    led: BTreeMap<u64, ReplicaId>,
     has_faults: bool,
 }
 
@@ -170,7 +170,7 @@ impl World {
             }
             Effect::Skipped { first } => self.node(id).given = first.before(),
             Effect::Leading { ballot } => {
-                let other = self.led.insert(ballot, id);
+                let other = self.led.insert(ballot.round, id);
                 assert!(other.is_none_or(|other| other == id), "{ballot} led twice");
                 let last = self.chosen.last_key_value().map(|(at, _)| *at);
                 assert!(
@@ -307,7 +307,8 @@ impl World {
         let id = self.any_node();
         match self.rng.below(100) {
             0..50 => {
-                // The more is under way, the more arrives: a network has bandwidth, and loses the rest.
+                // The more is under way, the more arrives: a network has bandwidth, and loses the
+                // rest.
                 for _ in 0..1 + self.network.len() / 4 {
                     self.deliver();
                 }

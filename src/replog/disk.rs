@@ -1,10 +1,11 @@
-//! The durable side of a replica: records in, recovered state out, and proof that nothing is missing.
+//! The durable side of a replica: records in, recovered state out, and proof that nothing is
+//! missing.
 //!
 //! Every commit is one batch of the store: new runs, and the meta record with a write sequence that
-//! rises by one and the sum of the hashes of all runs. When the store has synced, the evidence file is
-//! told the sequence and the hash of that meta record, and synced too. Only then is the commit durable.
-//! Opening reads everything, sums again and compares: a store that has silently lost its tail, its
-//! middle or all of it does not match.
+//! rises by one and the sum of the hashes of all runs. When the store has synced, the evidence file
+//! is told the sequence and the hash of that meta record, and synced too. Only then is the commit
+//! durable. Opening reads everything, sums again and compares: a store that has silently lost its
+//! tail, its middle or all of it does not match.
 
 use super::evidence::EvidenceFile;
 use super::store::{Batch, Store, StoreError};
@@ -73,6 +74,8 @@ const SWEEP_RUNS_IDLE: usize = 1024;
 impl Disk {
     /// Writes the state of a fresh replica into an empty store and gives the evidence of it.
     ///
+    /// Its ballots will be above `promised`.
+    ///
     /// # Errors
     ///
     /// If the store fails.
@@ -80,11 +83,12 @@ impl Disk {
         store: &dyn Store,
         me: Member,
         configuration: Configuration,
+        promised: Ballot,
     ) -> Result<Evidence, StoreError> {
         let meta = Meta {
             me,
             status: Status::Voting,
-            promised: Ballot::ZERO,
+            promised,
             first: Position::FIRST,
             learned: Position::ZERO,
             swept: Position::FIRST,
@@ -120,8 +124,8 @@ impl Disk {
             swept_bytes: 0,
         };
         if evidence.sequence < disk.meta.sequence {
-            // The last commit reached the store and not the evidence. It was not acknowledged, but from
-            // here on it counts.
+            // The last commit reached the store and not the evidence. It was not acknowledged, but
+            // from here on it counts.
             disk.attest(&disk.meta.encode())?;
         }
         let recovered = Recovered {
@@ -221,8 +225,8 @@ impl Disk {
         self.write(batch)
     }
 
-    /// Adds deletions to a batch. Starts where the last sweep ended, never at the beginning: the store
-    /// walks what is deleted.
+    /// Adds deletions to a batch. Starts where the last sweep ended, never at the beginning: the
+    /// store walks what is deleted.
     fn sweep_into(&mut self, batch: &mut Batch, runs_max: usize) -> Result<(), DiskError> {
         let first = self.meta.first;
         let (mut swept, mut bytes, mut hash) = (first, 0, self.meta.hash);
@@ -347,7 +351,7 @@ fn prove_runs(store: &dyn Store, meta: &Meta) -> Result<Vec<Run>, DiskError> {
     result?;
     if runs != meta.runs || hash != meta.hash {
         return Err(DiskError::Unproven(format!(
-            "the database holds {runs} runs of entries where commit {} had {}, or their contents differ",
+            "the database holds {runs} runs of entries where commit {} had {}, or others than it had",
             meta.sequence, meta.runs
         )));
     }
@@ -360,8 +364,8 @@ fn prove_runs(store: &dyn Store, meta: &Meta) -> Result<Vec<Run>, DiskError> {
     Ok(accepted)
 }
 
-/// Reads chosen entries from `from` to at most `through`, in order, until about `bytes` are read or one
-/// is missing. Where runs overlap, the highest ballot holds.
+/// Reads chosen entries from `from` to at most `through`, in order, until about `bytes` are read or
+/// one is missing. Where runs overlap, the highest ballot holds.
 ///
 /// # Errors
 ///

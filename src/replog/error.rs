@@ -10,8 +10,8 @@ use thiserror::Error;
 pub enum OpenError {
     /// The path holds something that is no replica.
     #[error(
-        "{path} holds '{found}' and no replica of the log; give -native_log_file_path another directory, \
-         or move what is there away and run: aurora-log initialize --path={path}",
+        "{path} holds '{found}' and no replica of the log; give -native_log_file_path another \
+         directory, or move what is there away and run: aurora-log initialize --path={path}",
         path = path.display()
     )]
     Foreign {
@@ -42,8 +42,8 @@ pub enum OpenError {
     },
     /// The quorum size does not fit the ensemble.
     #[error(
-        "-native_log_quorum_size={given} does not fit this replica: its ensemble has {members} member(s) \
-         and a quorum of {stored}; start it with -native_log_quorum_size={stored}"
+        "-native_log_quorum_size={given} does not fit this replica: its ensemble has {members} \
+         member(s) and a quorum of {stored}; start it with -native_log_quorum_size={stored}"
     )]
     Quorum {
         /// What the flag says.
@@ -55,12 +55,13 @@ pub enum OpenError {
     },
     /// The replica cannot prove that it holds everything it has acknowledged.
     #[error(
-        "the replica in {path} cannot prove that it still holds everything it has acknowledged, and has \
-         no peers to recover from, so it does not start: {cause}. Nothing was changed. The disk may be \
-         failing, or files were removed, restored or copied by hand. Put the complete directory back if \
-         you can. Otherwise move it away, run: aurora-log initialize --path={path} and restore the newest \
-         backup: start the scheduler, then run: aurora_admin scheduler_stage_recovery <cluster> <backup> \
-         and aurora_admin scheduler_commit_recovery <cluster>",
+        "the replica in {path} cannot prove that it still holds everything it has acknowledged, and \
+         has no peers to recover from, so it does not start: {cause}. The disk may be failing, or \
+         files were removed, restored or copied by hand. Keep a copy of the directory. If you have \
+         it complete, as it was when the scheduler last ran, put it back. Otherwise move it away, \
+         run: aurora-log initialize --path={path} then start the scheduler and restore the newest \
+         backup with: aurora_admin scheduler_stage_recovery <cluster> <backup> and \
+         aurora_admin scheduler_commit_recovery <cluster>",
         path = path.display()
     )]
     Unproven {

@@ -1,16 +1,20 @@
 //! The evidence file: what the newest group commit was, apart from the store that may lose it.
 //!
-//! Two slots, written in turn and synced after the store. A torn write spoils one slot only, and the
-//! commit it belongs to was not acknowledged. The file also carries the lock of the replica.
+//! Two slots, written in turn and synced after the store. A torn write spoils one slot only, and
+//! the commit it belongs to was not acknowledged. The file also carries the lock of the replica.
 
 use super::stored::{Evidence, StoredError};
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
+use std::time::Duration;
 
 /// Slots stand in different pages, so that no torn page spoils both.
 const SLOT_BYTES: usize = 4096;
+/// How often a lock that is held is tried again, and how long to wait between.
+const LOCK_TRIES: u32 = 10;
+const LOCK_PAUSE: Duration = Duration::from_millis(20);
 
 /// The open, locked file.
 #[derive(Debug)]
@@ -47,10 +51,18 @@ impl EvidenceFile {
     pub fn open(path: &Path) -> Result<Self, EvidenceOpenError> {
         let file = OpenOptions::new().read(true).write(true).open(path);
         let file = file.map_err(EvidenceOpenError::Io)?;
-        match file.try_lock() {
-            Ok(()) => Ok(Self { file }),
-            Err(TryLockError::WouldBlock) => Err(EvidenceOpenError::InUse),
-            Err(TryLockError::Error(error)) => Err(EvidenceOpenError::Io(error)),
+        let mut tries_left = LOCK_TRIES;
+        loop {
+            match file.try_lock() {
+                Ok(()) => return Ok(Self { file }),
+                // A child that the last holder has forked keeps the lock until it runs its program.
+                Err(TryLockError::WouldBlock) if tries_left > 0 => {
+                    tries_left -= 1;
+                    std::thread::sleep(LOCK_PAUSE);
+                }
+                Err(TryLockError::WouldBlock) => return Err(EvidenceOpenError::InUse),
+                Err(TryLockError::Error(error)) => return Err(EvidenceOpenError::Io(error)),
+            }
         }
     }
 
@@ -92,7 +104,7 @@ impl EvidenceFile {
             bytes.len() <= SLOT_BYTES,
             "evidence has a fixed, small size"
         );
-        let at = if evidence.sequence % 2 == 0 {
+        let at = if evidence.sequence.is_multiple_of(2) {
             0
         } else {
             SLOT_BYTES

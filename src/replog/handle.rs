@@ -41,7 +41,8 @@ pub enum LogEvent {
         /// What happened.
         reason: String,
     },
-    /// This replica was behind a truncation: state must be built anew from the entries at `first` on.
+    /// This replica was behind a truncation: state must be built anew from the entries at `first`
+    /// on.
     Skipped {
         /// The first position that is kept.
         first: Position,
@@ -153,9 +154,9 @@ impl LogHandle {
 
     /// Appends `payload` under `ballot`. Waits while the queue is full.
     ///
-    /// `Ok` means that it is queued. It comes back as [`LogEvent::Learned`] with `ticket`, after every
-    /// entry appended before it; or the term ends by [`LogEvent::Discarded`] and its outcome is unknown.
-    /// Since events push back, somebody else must receive them while this waits.
+    /// `Ok` means that it is queued. It comes back as [`LogEvent::Learned`] with `ticket`, after
+    /// every entry appended before it; or the term ends by [`LogEvent::Discarded`] and its outcome
+    /// is unknown. Since events push back, somebody else must receive them while this waits.
     ///
     /// # Errors
     ///

@@ -1,8 +1,8 @@
 //! fjall as the store: the only user of that crate.
 //!
-//! One keyspace and small settings; `clear()` is never called, nothing is sought behind tombstones, and
-//! every commit is one batch with one sync. What fjall does not tell (records that are missing after
-//! damage) is found by the evidence kept beside it.
+//! One keyspace and small settings; `clear()` is never called, nothing is sought behind tombstones,
+//! and every commit is one batch with one sync. What fjall does not tell (records that are missing
+//! after damage) is found by the evidence kept beside it.
 
 use super::store::{Batch, Store, StoreError, Usage, Visit};
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};

@@ -6,14 +6,16 @@
 //! PATH/.initializing/      an initialisation that was cut short: worth nothing
 //! ```
 //!
-//! `replica` appears by one rename, after everything in it is durable: there is no half of a replica.
+//! `replica` appears by one rename, after everything in it is durable: there is no half of a
+//! replica.
 
 use super::disk::Disk;
 use super::error::InitializeError;
 use super::evidence::{EvidenceFile, EvidenceOpenError};
 use super::keyspace::FjallStore;
+use crate::base::clock::{self, Timestamp};
 use crate::base::rng::Rng;
-use crate::paxos::{Configuration, Incarnation, Member, ReplicaId};
+use crate::paxos::{Ballot, Configuration, Incarnation, Member, ReplicaId};
 use std::fs::{self, DirBuilder, File};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
@@ -92,7 +94,8 @@ pub fn initialize(path: &Path, rng: &mut Rng) -> Result<(), InitializeError> {
     let nearest = nearest_existing(path);
     let owner = fs::metadata(&nearest).map_err(failed)?;
     make_directories(path, &nearest, &owner).map_err(failed)?;
-    // Two of these at once: the lock on the directory lets one of them go on, the other looks again.
+    // Two of these at once: the lock on the directory lets one of them go on, the other looks
+    // again.
     let directory = File::open(path).map_err(failed)?;
     directory.lock().map_err(failed)?;
     refuse_unless_empty(path)?;
@@ -158,6 +161,17 @@ fn make_directories(path: &Path, nearest: &Path, owner: &fs::Metadata) -> io::Re
     Ok(())
 }
 
+/// Where a new log's rounds begin: at the time, in seconds.
+///
+/// Agents refuse orders under lower ballots than they have seen. A log that replaces a lost one
+/// must not begin below it, and no log holds an election a second for as long as it lives.
+fn first_ballot(now: Timestamp) -> Ballot {
+    Ballot {
+        round: u64::try_from(now.as_ms() / 1000).unwrap_or(0),
+        ..Ballot::ZERO
+    }
+}
+
 fn make_replica(directory: &Path, owner: &fs::Metadata, rng: &mut Rng) -> io::Result<()> {
     match fs::remove_dir_all(directory) {
         Ok(()) => {}
@@ -174,8 +188,10 @@ fn make_replica(directory: &Path, owner: &fs::Metadata, rng: &mut Rng) -> io::Re
     let failed = |error: super::store::StoreError| io::Error::other(error.to_string());
     let store = FjallStore::open(&directory.join(STORE)).map_err(failed)?;
     let configuration = Configuration::majority(cluster, &[me]);
-    let evidence = Disk::create(&store, me, configuration).map_err(failed)?;
-    // The database writes in the background: it has to be gone before its files are synced and moved.
+    let promised = first_ballot(clock::wall());
+    let evidence = Disk::create(&store, me, configuration, promised).map_err(failed)?;
+    // The database writes in the background: it has to be gone before its files are synced and
+    // moved.
     drop(store);
     EvidenceFile::create(&directory.join(EVIDENCE), &evidence)?;
     settle_tree(directory, owner)

@@ -4,8 +4,8 @@
 //! [`LogEvent`]s, from the first kept entry on.
 //!
 //! A fiber drives the core; a thread of its own owns the disk and turns whatever has queued up into
-//! one commit with its syncs (`writer`, `disk`). The core withholds whatever is not durable yet. The
-//! store behind the disk is a seam (`store`); fjall is named in `keyspace` and nowhere else.
+//! one commit with its syncs (`writer`, `disk`). The core withholds whatever is not durable yet.
+//! The store behind the disk is a seam (`store`); fjall is named in `keyspace` and nowhere else.
 //!
 //! **Durability.** An entry is acknowledged after the store has synced it and the evidence file has
 //! synced what the store should hold. A write or sync that fails is never tried again: the log says

@@ -11,8 +11,10 @@ use super::store::Store;
 use crate::base::rng::Rng;
 use crate::paxos::Recovered;
 use async_channel::Receiver;
+use std::cell::RefCell;
+use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Once};
 use std::time::Duration;
 
 /// Most commands waiting for the run loop.
@@ -34,12 +36,12 @@ pub struct LogOptions {
 /// Opens the replica in `options.path`; never makes one.
 ///
 /// Blocks while everything is read and checked. A path that does not exist or is empty is no error:
-/// the status is `Empty`, and says so once an interval, until the process is started again on a path
-/// that has been initialised. Otherwise the events are every kept entry, then `Leading`.
+/// the status is `Empty`, and says so once an interval, until the process is started again on a
+/// path that has been initialised. Otherwise the events are every kept entry, then `Leading`.
 ///
 /// # Errors
 ///
-/// See [`OpenError`]; nothing has been changed then.
+/// See [`OpenError`]. A replica that was refused is refused again: the evidence is never changed to fit.
 pub fn open(options: LogOptions, rng: Rng) -> Result<(LogHandle, Receiver<LogEvent>), OpenError> {
     let path = options.path.clone();
     match layout::inspect(&path) {
@@ -83,9 +85,40 @@ pub(super) fn open_disk(path: &Path) -> Result<(Disk, Recovered), OpenError> {
         let cause = "the database is missing".to_owned();
         return Err(unproven(DiskError::Unproven(cause)));
     }
-    let store = FjallStore::open(&store_path).map_err(|error| unproven(error.into()))?;
-    let store: Arc<dyn Store> = Arc::new(store);
-    Disk::open(store, evidence).map_err(unproven)
+    let cause = "the database cannot be read: its library gave up (see the panic above or below)";
+    let refusal = unproven(DiskError::Unproven(cause.to_owned()));
+    explained(refusal.to_string(), || {
+        let store = FjallStore::open(&store_path).map_err(|error| unproven(error.into()))?;
+        let store: Arc<dyn Store> = Arc::new(store);
+        Disk::open(store, evidence).map_err(unproven)
+    })
+}
+
+thread_local! {
+    /// What to say if this thread panics now.
+    static EXPLANATION: RefCell<Option<String>> = const { RefCell::new(None) };
+}
+
+/// Does `work`; if it panics, says `explanation` first.
+///
+/// fjall panics on some damaged files. The process ends then, as it must, but the operator has to
+/// be told what it means and what to do.
+fn explained<T>(explanation: String, work: impl FnOnce() -> T) -> T {
+    static INSTALLED: Once = Once::new();
+    INSTALLED.call_once(|| {
+        let previous = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |info| {
+            if let Some(text) = EXPLANATION.with(|explanation| explanation.take()) {
+                // The logger may not live to write it. Without a stream, nobody is there to read.
+                writeln!(std::io::stderr(), "{text}").ok();
+            }
+            previous(info);
+        }));
+    });
+    EXPLANATION.set(Some(explanation));
+    let result = work();
+    EXPLANATION.set(None);
+    result
 }
 
 fn check_quorum(given: u32, recovered: &Recovered) -> Result<(), OpenError> {

@@ -37,9 +37,9 @@ pub async fn say_empty(
 ) {
     loop {
         log::info!(
-            "Replica in EMPTY status: the replicated log in {path} has not been initialized. Stop this \
-             scheduler, run: aurora-log initialize --path={path} (as the user it runs as, or as root), \
-             and start it again",
+            "Replica in EMPTY status: the replicated log in {path} has not been initialized. Stop \
+             this scheduler, run: aurora-log initialize --path={path} (as the user it runs as, or \
+             as root), and start it again",
             path = path.display()
         );
         if let Err(TrySendError::Closed(_)) =

@@ -1,7 +1,8 @@
 //! What is written to disk, frozen per version.
 //!
-//! Each value is one frame of [`crate::base::frame`] around a postcard envelope. A version that exists
-//! is never changed: a new one is added beside it. Keys are big-endian, so that they sort by position.
+//! Each value is one frame of [`crate::base::frame`] around a postcard envelope. A version that
+//! exists is never changed: a new one is added beside it. Keys are big-endian, so that they sort by
+//! position.
 
 use crate::base::frame::{self, HEADER_BYTES};
 use crate::paxos::{

@@ -55,6 +55,10 @@ impl ApiDoor for Idle {
     fn serve<'a>(&'a self, _: ApiCall<'a>) -> Boxed<'a, ApiReply> {
         Box::pin(async { unreachable!("nothing calls the API here") })
     }
+
+    fn serve_json<'a>(&'a self, _: &'a str, _: ApiCall<'a>) -> Boxed<'a, ApiReply> {
+        Box::pin(async { unreachable!("nothing calls the API here") })
+    }
 }
 
 fn start_ours() -> SocketAddr {

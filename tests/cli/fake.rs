@@ -31,6 +31,8 @@ pub struct State {
     pub tasks: Vec<ScheduledTask>,
     /// The calls, by name, with the ids that they carried.
     pub calls: Vec<(String, Option<String>)>,
+    /// The last login that came with a call.
+    pub login: Option<String>,
     /// The jobs that were created.
     pub created: Vec<JobConfiguration>,
     /// For the calls to come; a method name and what happens.
@@ -119,11 +121,12 @@ impl Fake {
 fn serve(stream: TcpStream, state: &Mutex<State>) {
     let mut reader = BufReader::new(stream.try_clone().unwrap());
     let mut stream = stream;
-    while let Some((id, body)) = read_request(&mut reader) {
+    while let Some((id, login, body)) = read_request(&mut reader) {
         let call = decode_call(Protocol::Binary, &body).unwrap();
         let request = call.request.unwrap();
         let mut state = state.lock().unwrap();
         state.calls.push((call.method.clone(), id.clone()));
+        state.login = login;
         let spoiled = state
             .mishaps
             .front()
@@ -159,9 +162,9 @@ fn serve(stream: TcpStream, state: &Mutex<State>) {
     }
 }
 
-/// The request id and the body; `None` at the end of the connection.
-fn read_request(reader: &mut impl BufRead) -> Option<(Option<String>, Vec<u8>)> {
-    let (mut id, mut length) = (None, 0);
+/// The request id, the login and the body; `None` at the end of the connection.
+fn read_request(reader: &mut impl BufRead) -> Option<(Option<String>, Option<String>, Vec<u8>)> {
+    let (mut id, mut login, mut length) = (None, None, 0);
     let mut line = String::new();
     loop {
         line.clear();
@@ -178,6 +181,7 @@ fn read_request(reader: &mut impl BufRead) -> Option<(Option<String>, Vec<u8>)> 
         let value = value.trim();
         match name.to_ascii_lowercase().as_str() {
             "x-aurora-request-id" => id = Some(value.to_owned()),
+            "authorization" => login = Some(value.to_owned()),
             "content-length" => length = value.parse().unwrap(),
             "content-type" | "accept" => assert_eq!(value, "application/vnd.apache.thrift.binary"),
             "user-agent" => assert_eq!(value, "Aurora V2"),
@@ -186,7 +190,7 @@ fn read_request(reader: &mut impl BufRead) -> Option<(Option<String>, Vec<u8>)> 
     }
     let mut body = vec![0; length];
     reader.read_exact(&mut body).ok()?;
-    Some((id, body))
+    Some((id, login, body))
 }
 
 fn answer(code: ResponseCode, text: &str, result: Option<ResponseResult>) -> Response {

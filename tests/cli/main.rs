@@ -122,8 +122,8 @@ fn run(folder: &Path, line: &str) -> Done {
         diff_viewer: "diff".to_owned(),
         browser: None,
         zone: jiff::tz::TimeZone::UTC,
-        netrc: None,
-        ca_bundle: None,
+        netrc: Some(folder.join("netrc")),
+        ca_bundle: Some(folder.join("ca.pem")).filter(|path| path.exists()),
         interactive: false,
     };
     let mut world = World::new(&mut out, &mut err, &time, settings);
@@ -310,6 +310,30 @@ fn a_refused_caller_is_told_so() {
         bench.fake.address
     );
     done.expect(30, "", &err);
+}
+
+#[test]
+fn a_login_for_the_host_is_sent() {
+    let bench = Bench::new();
+    bench.run("job list west");
+    assert_eq!(bench.fake.state().login, None);
+    bench.folder.file(
+        "netrc",
+        "machine elsewhere login a password b\nmachine 127.0.0.1 login f password oo",
+    );
+    bench.run("job list west");
+    assert_eq!(bench.fake.state().login.as_deref(), Some("Basic Zjpvbw=="));
+}
+
+#[test]
+fn certificates_that_cannot_be_used_are_named() {
+    let bench = Bench::new();
+    let path = bench.folder.file("ca.pem", "nothing");
+    let err = format!(
+        "No scheduler answers at http://{}/: certificates of {path}: there are none\n",
+        bench.fake.address
+    );
+    bench.run("job list west").expect(20, "", &err);
 }
 
 #[test]

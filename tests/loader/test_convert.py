@@ -12,9 +12,7 @@ class Configuration(LoaderTest):
 
     def test_defaults(self):
         job = self.one()
-        self.assertEqual(
-            {"cluster": "c", "role": "r", "environment": "e", "name": "n"}, job["key"]
-        )
+        self.assertEqual({"cluster": "c", "role": "r", "environment": "e", "name": "n"}, job["key"])
         config = job["config"]
         self.assertEqual(
             ("tester", None, "KILL_EXISTING", 1),
@@ -49,7 +47,10 @@ class Configuration(LoaderTest):
         self.assertEqual("p", self.job(JOB.replace("name = 'n', ", ""))["key"]["name"])
 
     def test_some_attributes_can_be_cleared(self):
-        self.one(job="lifecycle = Empty, health_check_config = Empty, metadata = Empty", task="constraints = Empty")
+        self.one(
+            job="lifecycle = Empty, health_check_config = Empty, metadata = Empty",
+            task="constraints = Empty",
+        )
         for name in ("name", "update_config", "executor_config", "service"):
             self.refused("type", "Job." + name, "cannot be Empty", job=name + " = Empty")
         self.refused(
@@ -73,7 +74,8 @@ class Configuration(LoaderTest):
     def test_metadata_pairs_count_once(self):
         pairs = "metadata = [{'key': 'k', 'value': v} for v in 'bab']"
         self.assertEqual(
-            [{"key": "k", "value": "a"}, {"key": "k", "value": "b"}], self.config(job=pairs)["metadata"]
+            [{"key": "k", "value": "a"}, {"key": "k", "value": "b"}],
+            self.config(job=pairs)["metadata"],
         )
 
     def test_cron(self):
@@ -97,7 +99,8 @@ class Configuration(LoaderTest):
         )
         got = self.config(job="sla_policy = {'coordinator_url': 'u'}")
         self.assertEqual(
-            {"coordinatorSlaPolicy": {"coordinatorUrl": "u", "statusKey": "drain"}}, got["slaPolicy"]
+            {"coordinatorSlaPolicy": {"coordinatorUrl": "u", "statusKey": "drain"}},
+            got["slaPolicy"],
         )
 
     def test_containers(self):
@@ -212,7 +215,13 @@ class Resources(LoaderTest):
 
 class References(LoaderTest):
     def test_all_but_four_need_values(self):
-        for name in ("x", "thermos.other", "thermos.ports", "thermos.ports.http", "mesos.instances"):
+        for name in (
+            "x",
+            "thermos.other",
+            "thermos.ports",
+            "thermos.ports.http",
+            "mesos.instances",
+        ):
             self.refused(
                 "unbound",
                 "Job.task.processes[0].cmdline",

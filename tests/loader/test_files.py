@@ -50,7 +50,9 @@ assert OtherJob is Job and isinstance(u'x', unicode) and list(xrange(2)) == [0, 
 
     def test_includes_share_one_namespace_and_start_at_their_file(self):
         answer = self.load_file("everything.aurora")
-        self.assertEqual(["docker", "mesos", "appc"], [job["key"]["name"] for job in answer["jobs"]])
+        self.assertEqual(
+            ["docker", "mesos", "appc"], [job["key"]["name"] for job in answer["jobs"]]
+        )
 
     def test_the_last_assignment_wins(self):
         self.assertEqual("n", self.job("jobs = [1]\n" + JOB)["key"]["name"])
@@ -107,7 +109,9 @@ class Places(LoaderTest):
         self.assert_place(self.error("import sys\nsys.exit(0)"), "exception", 2, "SystemExit")
 
     def test_objects_may_raise_after_the_file_has_run(self):
-        text = "class Odd(list):\n  def __iter__(self):\n    raise KeyError('odd')\njobs = Odd([1])\n"
+        text = (
+            "class Odd(list):\n  def __iter__(self):\n    raise KeyError('odd')\njobs = Odd([1])\n"
+        )
         self.assert_place(self.error(text), "exception", 3, "KeyError: 'odd'")
 
     def test_unknown_attributes_name_line_and_field(self):
@@ -197,7 +201,10 @@ class Selecting(LoaderTest):
 
 
 class Binding(LoaderTest):
-    TEXT = JOB.replace("'true'", "'{{profile.x}} {{y}}'") + "jobs = [jobs[0].bind(profile = {'x': 1}, y = 2)]"
+    TEXT = (
+        JOB.replace("'true'", "'{{profile.x}} {{y}}'")
+        + "jobs = [jobs[0].bind(profile = {'x': 1}, y = 2)]"
+    )
 
     def command(self, *bindings):
         job = self.job(self.TEXT, bindings=list(bindings))

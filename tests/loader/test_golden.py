@@ -43,7 +43,9 @@ class Golden(LoaderTest):
         self.assertGreaterEqual(len(names), 6)
 
     def test_the_first_example_is_small_and_runs_anywhere(self):
-        [job] = main.answer_to(request(EXAMPLES[[os.path.basename(f) for f in EXAMPLES].index("hello_world.aurora")]))["jobs"]
+        [job] = main.answer_to(
+            request(EXAMPLES[[os.path.basename(f) for f in EXAMPLES].index("hello_world.aurora")])
+        )["jobs"]
         self.assertEqual(
             {"cluster": "local", "role": "www-data", "environment": "devel", "name": "hello_world"},
             job["key"],

@@ -36,12 +36,12 @@ class Making(LoaderTest):
         for make in (N["SimpleTask"], N["Tasks"].simple):
             made = make("hello", "echo hello")
             self.assertEqual(["hello"], process_names(made))
-            self.assertEqual(
-                {"cpu": 1.0, "ram": GB, "disk": GB, "gpu": 0}, made.resources().get()
-            )
+            self.assertEqual({"cpu": 1.0, "ram": GB, "disk": GB, "gpu": 0}, made.resources().get())
 
     def test_sequential(self):
-        made = N["SequentialTask"](name="s", processes=[Process(name=n, cmdline="x") for n in "abc"])
+        made = N["SequentialTask"](
+            name="s", processes=[Process(name=n, cmdline="x") for n in "abc"]
+        )
         self.assertEqual([["a", "b", "c"]], orders(made))
         self.assertEqual([["a", "b"]], orders(N["Tasks"].sequential(task("t", "a", "b"))))
 
@@ -56,7 +56,10 @@ class Joining(LoaderTest):
             "one", "a", "b", resources=Resources(cpu=1, ram=1 * GB, disk=5), finalization_wait=10
         )
         self.two = task(
-            "two", "c", resources=Resources(cpu=2, ram=512 * MB, disk=6), constraints=N["order"]("c")
+            "two",
+            "c",
+            resources=Resources(cpu=2, ram=512 * MB, disk=6),
+            constraints=N["order"]("c"),
         )
 
     def test_combine_adds(self):
@@ -81,7 +84,9 @@ class Joining(LoaderTest):
         self.assertFalse(made.has_resources())
 
     def test_processes_keep_what_their_task_bound(self):
-        one = Task(name="one", processes=[Process(name="p", cmdline="{{x}} {{y}} {{&z}}")]).bind(x=1)
+        one = Task(name="one", processes=[Process(name="p", cmdline="{{x}} {{y}} {{&z}}")]).bind(
+            x=1
+        )
         made = N["Tasks"].combine(one, task("two", "q")).bind(x=5, y=2)
         self.assertEqual("1 2 {{z}}", made.processes()[0].cmdline().get())
 
@@ -111,7 +116,9 @@ class UnitsOfTasks(LoaderTest):
 
     def test_waits(self):
         units = N["Units"]
-        self.assertEqual([3, 2], [units.finalization_wait_sum([1, 2]), units.finalization_wait_max([1, 2])])
+        self.assertEqual(
+            [3, 2], [units.finalization_wait_sum([1, 2]), units.finalization_wait_max([1, 2])]
+        )
 
 
 class CommandLineOptions(LoaderTest):

@@ -48,7 +48,7 @@ class JsonFiles(LoaderTest):
         error = self.load_json({"jobs": [JOB, bad]})["error"]
         self.assertEqual("jobs[1].task.processes[0].cmdlin", error["field"])
         lines = json.dumps({"jobs": [JOB, bad]}, indent=1).split("\n")
-        self.assertIn("cmdlin\"", lines[error["line"] - 1])
+        self.assertIn('cmdlin"', lines[error["line"] - 1])
 
     def test_missing_members_name_the_line_of_their_object(self):
         bad = json.loads(json.dumps(JOB))

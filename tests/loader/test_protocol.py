@@ -70,7 +70,9 @@ os.system('echo from a shell')
 
     def test_errors_keep_their_place(self):
         answers, _ = converse(request("a.aurora", source="\nProcess(nam = 1)"))
-        self.assertEqual(("a.aurora", 2), (answers[0]["error"]["file"], answers[0]["error"]["line"]))
+        self.assertEqual(
+            ("a.aurora", 2), (answers[0]["error"]["file"], answers[0]["error"]["line"])
+        )
 
     def test_lists(self):
         answers, _ = converse(request("a.aurora", source=JOB, want="list"))

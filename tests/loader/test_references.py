@@ -6,7 +6,13 @@ from support import LoaderTest, names
 
 N = names()
 String, Integer, List, Map = N["String"], N["Integer"], N["List"], N["Map"]
-Struct, Environment, Process, Task, Job = N["Struct"], N["Environment"], N["Process"], N["Task"], N["Job"]
+Struct, Environment, Process, Task, Job = (
+    N["Struct"],
+    N["Environment"],
+    N["Process"],
+    N["Task"],
+    N["Job"],
+)
 Required, Default, Ref = N["Required"], N["Default"], N["Ref"]
 
 
@@ -26,7 +32,9 @@ def inside(template, job=None, task=None, process=None):
 class Grammar(LoaderTest):
     def test_names_dots_and_indexes(self):
         self.assertEqual("1", text("{{a.b}}", a={"b": 1}))
-        self.assertEqual("1", String("{{a[b-c/d.e]}}").bind({"a[b-c/d.e]": 1}).interpolate()[0].get())
+        self.assertEqual(
+            "1", String("{{a[b-c/d.e]}}").bind({"a[b-c/d.e]": 1}).interpolate()[0].get()
+        )
 
     def test_other_braces_are_text(self):
         for same in ("{{}}", "{ {x} }", "{x}", "}}{{", "{{a}b}}"):
@@ -110,7 +118,9 @@ class Scopes(LoaderTest):
 
     def test_attributes_of_all_ancestors_are_visible(self):
         self.assertEqual("r c e 1", inside("{{role}} {{cluster}} {{environment}} {{instances}}"))
-        self.assertEqual("t p 1", inside("{{task.name}} {{processes[0].name}} {{update_config.batch_size}}"))
+        self.assertEqual(
+            "t p 1", inside("{{task.name}} {{processes[0].name}} {{update_config.batch_size}}")
+        )
 
     def test_self_and_super(self):
         self.assertEqual("p", inside("{{self.name}}"))

@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 """Drives a scheduler's /api with bytes made and read by Apache's Thrift library.
 
-    drive.py --url http://127.0.0.1:8081/api --protocol binary|compact|json
+    drive.py --url http://127.0.0.1:8081/api --protocol binary|compact|json [--run] [--role USER]
     drive.py --write-fixtures DIR
 
 The first creates a job, looks at it in every way, kills it, and prints `ok METHOD` for each step; at the
-first surprise it says what and ends with status 1. The second writes the messages that the unit tests
+first surprise it says what and ends with status 1. No machine fits the job, so that its tasks stay PENDING
+whatever runs there; with --run any machine does, and the tasks must reach RUNNING. The second writes the messages that the unit tests
 compare with. Needs the package `thrift` from PyPI.
 """
 
@@ -90,8 +91,8 @@ class Driver:
         finally:
             link.close()
 
-    def call(self, method, code=OK, message=None, strict=True, **args):
-        """The result of a call that must end with `code` and, if given, say `message`."""
+    def call(self, method, code=OK, says=None, strict=True, **args):
+        """The result of a call that must end with `code` and, if given, say `says`."""
         self.seqid += 1
         media = MEDIA[self.protocol]
         body = encode(self.protocol, method, self.seqid, strict, **args)
@@ -102,9 +103,9 @@ class Driver:
         response = decode(self.protocol, method, body, self.seqid)
         said = None if response.details is None else [d.message for d in response.details]
         check("%s: code (it said %r)" % (method, said), response.responseCode, code)
-        if message is not None and (not said or message not in said[0]):
-            raise AssertionError("%s: expected %r, found %r" % (method, message, said))
-        if code == OK and message is None:
+        if says is not None and (not said or says not in said[0]):
+            raise AssertionError("%s: expected %r, found %r" % (method, says, said))
+        if code == OK and says is None:
             check(method + ": details", said, [])
         check(method + ": serverInfo", response.serverInfo is not None, True)
         check(method + ": cluster", bool(response.serverInfo.clusterName), True)
@@ -123,6 +124,15 @@ class Driver:
 
     def active(self):
         return {t.assignedTask.instanceId for t in self.tasks() if t.status not in TERMINAL}
+
+    def until_running(self):
+        """Waits until the two tasks run."""
+        deadline = time.monotonic() + 60
+        while [t.status for t in self.tasks()] != [RUNNING, RUNNING]:
+            if time.monotonic() > deadline:
+                states = [(t.assignedTask.instanceId, t.taskEvents) for t in self.tasks()]
+                raise AssertionError("expected two tasks that run, found %r" % states)
+            time.sleep(0.1)
 
     def until_active(self, expected):
         """Waits until exactly these instances are active."""
@@ -165,8 +175,8 @@ def executor_data(key):
     return json.dumps(job, sort_keys=True)
 
 
-def job(key, **changes):
-    """A description that uses most of the fields."""
+def job(key, run=False, **changes):
+    """A description that uses most of the fields; machines fit it only if it is to run."""
     config = TaskConfig(
         job=key,
         owner=Identity(user="oracle"),
@@ -187,7 +197,7 @@ def job(key, **changes):
             Constraint(
                 name="rack",
                 constraint=TaskConstraint(
-                    value=ValueConstraint(negated=True, values=["nowhere"])
+                    value=ValueConstraint(negated=run, values=["nowhere"])
                 ),
             ),
         ],
@@ -222,7 +232,8 @@ def check_config(config, sent):
     limits = {c.name: c.constraint.member() for c in config.constraints}
     check("constraint host", limits["host"], ("limit", LimitConstraint(limit=1000000)))
     check("constraint rack", limits["rack"][1].values, {"nowhere"})
-    check("constraint rack", limits["rack"][1].negated, True)
+    given = next(c for c in sent.constraints if c.name == "rack")
+    check("constraint rack", limits["rack"][1].negated, given.constraint.value.negated)
 
 
 def amounts(aggregate):
@@ -290,13 +301,16 @@ def reads(driver, sent):
     ok("getQuota")
 
 
-def changes(driver, sent):
+def changes(driver, sent, run):
     """Makes the job, changes it, and ends it."""
     driver.call("createJob", description=sent)
     driver.call(
         "createJob", INVALID_REQUEST, "Job %s already exists" % driver.text, description=sent
     )
     ok("createJob")
+    if run:
+        driver.until_running()
+        ok("RUNNING")
     reads(driver, sent)
 
     key = InstanceKey(jobKey=driver.key, instanceId=0)
@@ -441,18 +455,19 @@ def main():
     parser.add_argument("--url")
     parser.add_argument("--protocol", choices=sorted(PROTOCOLS), default="binary")
     parser.add_argument("--role", default=getpass.getuser())
+    parser.add_argument("--run", action="store_true")
     parser.add_argument("--write-fixtures", metavar="DIR")
     options = parser.parse_args()
     if options.write_fixtures:
         write_fixtures(options.write_fixtures)
         return 0
     driver = Driver(options.url, options.protocol, options.role)
-    sent = job(driver.key)
+    sent = job(driver.key, options.run)
     try:
         tiers(driver)
         populate(driver, sent)
         refusals(driver)
-        changes(driver, sent)
+        changes(driver, sent, options.run)
         negotiation(driver)
         failures(driver)
     except (AssertionError, TApplicationException, OSError, EOFError) as failure:

@@ -4,7 +4,8 @@
 use super::noun::{Aurora, LATER, Noun};
 use crate::base::argv::{self, Arg, Flag, Table, Takes};
 use crate::client::exit::{CommandError, Exit};
-use argh::{ArgsInfo, CommandInfoWithArgs, FlagInfoKind, FromArgs};
+use argh::{ArgsInfo, CommandInfoWithArgs, FlagInfoKind, FromArgs, Optionality};
+use std::collections::BTreeSet;
 
 /// What a command line asks for.
 #[derive(Debug, PartialEq)]
@@ -89,7 +90,7 @@ pub fn read(args: &[String]) -> Result<Invocation, CommandError> {
             Err(CommandError::new(Exit::InvalidCommand, message))
         };
     }
-    run(&path, &table, &parsed?, verbose)
+    run(&path, level, &last_ones(level, &table, parsed?), verbose)
 }
 
 fn asks_help(args: &[Arg]) -> bool {
@@ -175,16 +176,38 @@ fn help(path: &[&str]) -> Result<Invocation, CommandError> {
     }
 }
 
+/// Leaves of an option that is given several times the last, unless it may be repeated.
+fn last_ones(level: &CommandInfoWithArgs, table: &Table, parsed: Vec<Arg>) -> Vec<Arg> {
+    let repeats = |index: usize| {
+        let name = &table.flags[index].name;
+        let named = |long: &str| long.trim_start_matches('-') == name;
+        let flag = level.flags.iter().find(|flag| named(flag.long));
+        flag.is_some_and(|flag| flag.optionality == Optionality::Repeating)
+    };
+    let mut seen = BTreeSet::new();
+    let mut kept: Vec<Arg> = parsed
+        .into_iter()
+        .rev()
+        .filter(|arg| match arg {
+            Arg::Flag { index, .. } => repeats(*index) || seen.insert(*index),
+            Arg::Word(_) => true,
+        })
+        .collect();
+    kept.reverse();
+    kept
+}
+
 /// Hands the command to the parser, options first, then the words.
 fn run(
     path: &[&str],
-    table: &Table,
+    level: &CommandInfoWithArgs,
     parsed: &[Arg],
     verbose: bool,
 ) -> Result<Invocation, CommandError> {
     if asks_help(parsed) {
         return help(path);
     }
+    let table = table_of(level);
     let mut verbose = verbose;
     let mut skip_hooks = None;
     let mut args: Vec<String> = path.iter().map(|&p| p.to_owned()).collect();
@@ -256,6 +279,7 @@ mod tests {
             "job kill --batch_size=5 c/r/e/n/0-2 --no-batching -m why",
             "job kill -batch-size 5 -no_batching -mwhy c/r/e/n/0-2",
             "job kill --batch=5 --no-b --mess=why c/r/e/n/0-2",
+            "job kill c/r/e/n/0-2 --batch-size=1 --no-batching -m no --no-batching --batch-size=5 -m why",
         ] {
             assert_eq!(job(line), plain, "{line}");
         }

@@ -4,6 +4,7 @@
 //! answers with JSON; the request and the answer are described at the top of `loader/main.py`.
 
 mod config;
+mod json;
 mod python;
 mod tiers;
 
@@ -174,6 +175,9 @@ impl LoadRequest {
 ///
 /// See [`LoadError`]; its text is meant to be shown.
 pub fn load(request: &LoadRequest) -> Result<LoadAnswer, LoadError> {
+    if request.read_json {
+        return json::load(request);
+    }
     python::ask(&request.to_json("jobs"))
 }
 
@@ -183,6 +187,9 @@ pub fn load(request: &LoadRequest) -> Result<LoadAnswer, LoadError> {
 ///
 /// See [`LoadError`].
 pub fn list(request: &LoadRequest) -> Result<Vec<LoadedKey>, LoadError> {
+    if request.read_json {
+        return json::list(request);
+    }
     #[derive(Deserialize)]
     struct Listed {
         key: LoadedKey,

@@ -1,5 +1,6 @@
-# Run as `python3 -I -c`. Standard input starts with a line that holds a number, and so many bytes of JSON: an
-# object that maps the names of the loader's modules to their source. The lines after it are requests.
+# Run as `python3 -I -c`. Standard input starts with a line that holds a number, and so many bytes of
+# JSON: an object that maps the names of the loader's modules to their source. The lines after it are
+# requests.
 import importlib.abc
 import importlib.util
 import json

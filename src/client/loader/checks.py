@@ -33,12 +33,15 @@ def _check_failures(converter, job, update):
     field = ".update_config.max_total_failures"
     if allowed >= instances:
         raise converter.fail(
-            field, "must be less than the number of instances, %d, is %d" % (instances, allowed), "fatal"
+            field,
+            "must be less than the number of instances, %d, is %d" % (instances, allowed),
+            "fatal",
         )
     least = int(instances * 0.02)
     if "dedicated" in job.get("constraints", {}) and allowed < least:
         raise converter.fail(
             field,
-            "must be at least 2 %% of the instances (%d) on dedicated hosts, is %d" % (least, allowed),
+            "must be at least 2 %% of the instances (%d) on dedicated hosts, is %d"
+            % (least, allowed),
             "fatal",
         )

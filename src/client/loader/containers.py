@@ -15,7 +15,9 @@ class ListBase(Object):
             self._scopes = values._scopes
             values = values._items
         if not isinstance(values, (list, tuple, set, frozenset)):
-            raise FieldError("expected a list of %s, got %s" % (self._item.__name__, described(values)))
+            raise FieldError(
+                "expected a list of %s, got %s" % (self._item.__name__, described(values))
+            )
         items = []
         for index, value in enumerate(values):
             try:
@@ -78,7 +80,9 @@ class ListBase(Object):
         return list(other) + list(self._items)
 
     def __eq__(self, other):
-        return isinstance(other, ListBase) and self._rendered()._plain() == other._rendered()._plain()
+        return (
+            isinstance(other, ListBase) and self._rendered()._plain() == other._rendered()._plain()
+        )
 
     def __hash__(self):
         return hash(self.json_dumps(sort_keys=True))
@@ -171,7 +175,9 @@ class MapBase(Object):
         raise KeyError(wanted)
 
     def __eq__(self, other):
-        return isinstance(other, MapBase) and self._rendered()._plain() == other._rendered()._plain()
+        return (
+            isinstance(other, MapBase) and self._rendered()._plain() == other._rendered()._plain()
+        )
 
     def __hash__(self):
         return hash(self.json_dumps(sort_keys=True))
@@ -216,7 +222,11 @@ class ChoiceBase(Object):
             value = value._raw
         if isinstance(value, Object):
             for one in cls._alternatives:
-                if one._is_type_of(value) if hasattr(one, "_is_type_of") else isinstance(value, one):
+                if (
+                    one._is_type_of(value)
+                    if hasattr(one, "_is_type_of")
+                    else isinstance(value, one)
+                ):
                     return value
         simple = [one for one in cls._alternatives if issubclass(one, Simple)]
         if isinstance(value, str) and simple and refs.is_template(value):

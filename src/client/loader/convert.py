@@ -17,7 +17,7 @@ _LEFT_TO_RUNTIME = (
     ((".", "mesos"), (".", "hostname")),
 )
 _MAY_BE_CLEARED = ("constraints", "health_check_config", "health_checker", "lifecycle", "metadata")
-_INT32 = 2 ** 31 - 1
+_INT32 = 2**31 - 1
 
 
 def _is_runtime(ref):
@@ -187,12 +187,14 @@ class Converter(object):
         if got is None:
             raise self.fail(".task.resources", "is required and not set")
         ram, disk = got["ram"] // MB, got["disk"] // MB
-        for name, amount, unit in (("cpu", got["cpu"], ""), ("ram", ram, " MB"), ("disk", disk, " MB")):
+        for name, amount, unit in (
+            ("cpu", got["cpu"], ""),
+            ("ram", ram, " MB"),
+            ("disk", disk, " MB"),
+        ):
             if not amount > 0 or amount == float("inf"):
                 least = "more than 0" if name == "cpu" else "at least 1 MB"
-                raise self.fail(
-                    ".task.resources." + name, "must be %s, is %s" % (least, got[name])
-                )
+                raise self.fail(".task.resources." + name, "must be %s, is %s" % (least, got[name]))
         resources = [{"numCpus": got["cpu"]}, {"ramMb": ram}, {"diskMb": disk}]
         if got["gpu"] > 0:
             resources.append({"numGpus": got["gpu"]})

@@ -95,7 +95,9 @@ def _offer_modules():
                 module.__path__ = []
                 sys.modules[full] = module
             if length > 1:
-                setattr(sys.modules[".".join(parts[: length - 1])], parts[length - 1], sys.modules[full])
+                setattr(
+                    sys.modules[".".join(parts[: length - 1])], parts[length - 1], sys.modules[full]
+                )
         vars(sys.modules[name]).update(
             {key: value for key, value in members.items() if not key.startswith("__")}
         )
@@ -265,12 +267,12 @@ def parse_json(text, file):
         line = getattr(error, "lineno", None)
         raise LoadError("syntax", "is not JSON: %s" % getattr(error, "msg", error), file, line)
     if not isinstance(data, dict):
-        raise LoadError("type", "expected a job, or an object with the key \"jobs\"", file)
+        raise LoadError("type", 'expected a job, or an object with the key "jobs"', file)
     if "jobs" not in data:
         return [data], False
     extra = sorted(set(data) - {"jobs"})
     if extra:
-        raise LoadError("type", "unknown key %r beside \"jobs\"" % extra[0], file)
+        raise LoadError("type", 'unknown key %r beside "jobs"' % extra[0], file)
     if not isinstance(data["jobs"], list):
         raise LoadError("type", "expected a list", file, None, "jobs")
     return data["jobs"], True

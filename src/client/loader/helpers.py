@@ -83,7 +83,10 @@ class Units(object):
     def _fold(cls, resources, fold):
         full = [cls.optional_resources(one)._values for one in resources]
         return Resources(
-            **{name: fold([_number(one[name]) for one in full] or [0]) for name in Resources._fields}
+            **{
+                name: fold([_number(one[name]) for one in full] or [0])
+                for name in Resources._fields
+            }
         )
 
     @classmethod

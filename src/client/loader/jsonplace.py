@@ -10,7 +10,7 @@ _DECODER = json.JSONDecoder()
 
 
 def line_of(text, field):
-    """The line of a field such as `jobs[0].task.name`, or of the innermost value around it that is there."""
+    """The line of a field such as `jobs[0].task.name`, or of the innermost value around it."""
     steps = [name or index for name, index in _STEP.findall(field)]
     if field.startswith("jobs"):
         steps.insert(0, "jobs")

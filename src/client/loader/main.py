@@ -1,46 +1,50 @@
-"""The loader of job files: `.aurora` files (Python) and JSON job files.
+"""The loader of job files: `.aurora` files, which are Python, and JSON job files.
 
-The client starts `python3 -I -c <boot.py>` and talks to it in lines of JSON, a request and an answer each,
-until it closes the pipe. Nothing but answers is written to the pipe: whatever the user's file prints goes to
-standard error.
+The client starts `python3 -I -c <boot.py>` and talks to it in lines of JSON, a request and an
+answer each, until it closes the pipe. Nothing but answers is written to the pipe: whatever the
+user's file prints goes to standard error. (The client loads JSON job files without Python, by the
+same rules; its tests hold both ways against each other.)
 
 Request:
 
     {"version": 1,
-     "want": "jobs" | "list",      jobs: everything below; list: only the keys
-     "file": PATH,                 the job file, named in errors as given
-     "source": TEXT | null,        its text, if it comes from elsewhere; then include() does not work
-     "is_json": BOOL,              a JSON job file
+     "want": "jobs" | "list",        jobs: everything below; list: only the keys
+     "file": PATH,                   the job file, named in errors as given
+     "source": TEXT | null,          its text, if it is no file; then include() does not work
+     "is_json": BOOL,                a JSON job file
      "bindings": [[NAME, VALUE], ...],
-     "select": {"cluster", "role", "environment", "name"} | null,    null: all jobs
-     "user": TEXT}                 becomes owner
+     "select": KEY | null,           null: all jobs
+     "user": TEXT}                   becomes owner
 
-Answer:
+KEY is {"cluster": TEXT, "role": TEXT, "environment": TEXT, "name": TEXT}. Answer:
 
     {"version": 1,
-     "jobs": [{"key": {"cluster", "role", "environment", "name"},
-               "job": {...},       the job with all defaults, keys sorted; with instances and update_config
+     "jobs": [{"key": KEY,
+               "job": {...},         the job with all defaults, keys sorted
                "config": {"owner", "cronSchedule", "cronCollisionPolicy", "instanceCount",
-                          "taskConfig": {"isService", "priority", "maxTaskFailures", "production", "tier",
-                                         "contactEmail", "resources", "constraints", "metadata",
-                                         "partitionPolicy", "slaPolicy", "container",
+                          "taskConfig": {"isService", "priority", "maxTaskFailures",
+                                         "production", "tier", "contactEmail", "resources",
+                                         "constraints", "metadata", "partitionPolicy",
+                                         "slaPolicy", "container",
                                          "executorConfig": {"name", "data"}}},
-               "update": {"Ok": {...}} | {"Err": TEXT},      settings of an update
-               "enable_hooks": BOOL}, ...],                  for "list": only "key"; a part that is not
-                                                            set is "{MISSING}"
-     "hooks": N,                   objects in the file's `hooks`
+               "update": {"Ok": {...}} | {"Err": TEXT},         settings of an update
+               "enable_hooks": BOOL}, ...],
+     "hooks": N,                     objects in the file's `hooks`
      "warnings": [TEXT, ...]}
 
-or
+For "list" a job has only its key, where "{MISSING}" stands for a part that is not set. Or:
 
     {"version": 1,
-     "error": {"kind": "not_found" | "syntax" | "exception" | "selection" | "type" | "unbound" | "fatal",
-               "message": TEXT, "file": PATH | null, "line": N | null, "field": "Job.task.resources.cpu" | null,
-               "included_from": ["FILE:LINE", ...]}}
+     "error": {"kind": KIND,         see FileErrorKind in jobfile/mod.rs
+               "message": TEXT,
+               "file": PATH | null,
+               "line": N | null,
+               "field": "Job.task.resources.cpu" | null,
+               "included_from": ["FILE:LINE", ...]}}            the innermost include first
 
-Names inside "config" and "update" are the API's. A union is an object with one key. `executorConfig.data` is
-the job as JSON with sorted keys, without `instances` and `update_config`, so that it changes only when the
-task does.
+Names inside "config" and "update" are the API's. A union is an object with one key.
+`executorConfig.data` is the job as JSON with sorted keys, without `instances` and `update_config`,
+so that it changes only when the task does.
 """
 
 import json

@@ -33,7 +33,7 @@ def of_caller():
 
 
 def narrowed(where, attribute):
-    """The line inside the call at `where` that gives `attribute`, if there is just one; else `where`.
+    """The line inside the call at `where` that gives `attribute`, if just one does; else `where`.
 
     A call may span many lines, of which the running frame knows only one.
     """

@@ -1,8 +1,8 @@
 """Checks the order of a task's processes the way the executor will read it.
 
-There are two plans, one for ordinary processes and one for final ones. Each constraint lies within one of
-them. Nothing waits for a daemon, nothing that must succeed waits for something that may fail (ephemeral),
-and nothing waits for itself.
+There are two plans, one for ordinary processes and one for final ones. Each constraint lies within
+one of them. Nothing waits for a daemon, nothing that must succeed waits for something that may fail
+(ephemeral), and nothing waits for itself.
 """
 
 import re
@@ -46,7 +46,9 @@ def _check_constraint(names, processes, edges, step):
             raise PlanError("there is no process %r" % name, step)
     kinds = {bool(processes[name]["final"]) for name in names}
     if len(kinds) > 1:
-        raise PlanError("orders final and ordinary processes together; they never run together", step)
+        raise PlanError(
+            "orders final and ordinary processes together; they never run together", step
+        )
     for before, after in zip(names, names[1:]):
         if processes[before]["daemon"]:
             raise PlanError("%r waits for the daemon %r, which never ends" % (after, before), step)
@@ -71,7 +73,7 @@ def _check_cycles(edges):
                 done.add(left)
                 continue
             if name in entered:
-                cycle = path[entered[name]:] + [name]
+                cycle = path[entered[name] :] + [name]
                 raise PlanError("the order is a circle: %s" % " < ".join(cycle), step)
             if name in done:
                 continue

@@ -11,7 +11,7 @@ def resolved(portmap):
         target = portmap[name]
         while target in portmap and target != seen[-1]:
             if target in seen:
-                circle = " -> ".join(seen[seen.index(target):] + [target])
+                circle = " -> ".join(seen[seen.index(target) :] + [target])
                 raise FieldError("the port names lead in a circle: %s" % circle)
             seen.append(target)
             target = portmap[target]
@@ -20,7 +20,7 @@ def resolved(portmap):
 
 
 def requested(referenced, portmap):
-    """The names to ask for, sorted: those referenced by processes and those the portmap leads to."""
+    """The names to ask for, sorted: of the processes, and where the portmap leads."""
     ends = resolved(portmap)
     wanted = set()
     for name in referenced:

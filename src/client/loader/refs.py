@@ -1,7 +1,7 @@
 """References between double braces: their grammar, and the scopes they are looked up in.
 
-A *chain* is the list of scopes that a piece of text sees, nearest first. Text is resolved again and again
-until nothing changes, so a value may itself hold references.
+A *chain* is the list of scopes that a piece of text sees, nearest first. Text is resolved again and
+again until nothing changes, so a value may itself hold references.
 """
 
 import re
@@ -151,7 +151,7 @@ def is_template(text):
 
 
 def resolve(text, chain, run):
-    """Replaces what can be replaced; returns the text, still escaped, and the references left over."""
+    """Replaces what can be replaced; returns the text, still escaped, and what is left over."""
     replaced = 0
     for _ in range(MAX_PASSES):
         left = []
@@ -181,4 +181,6 @@ def resolve(text, chain, run):
 
 def unescape(text):
     """`{{&x}}` is how `{{x}}` itself is written."""
-    return _TOKEN.sub(lambda token: "{{%s}}" % token.group(2) if token.group(1) else token.group(0), text)
+    return _TOKEN.sub(
+        lambda token: "{{%s}}" % token.group(2) if token.group(1) else token.group(0), text
+    )

@@ -96,7 +96,9 @@ class UpdateConfig(Struct):
     wait_for_batch_completion = Default(Boolean, False)
     pulse_interval_secs = Integer
     sla_aware = Default(Boolean, False)
-    update_strategy = Choice([QueueUpdateStrategy, BatchUpdateStrategy, VariableBatchUpdateStrategy])
+    update_strategy = Choice(
+        [QueueUpdateStrategy, BatchUpdateStrategy, VariableBatchUpdateStrategy]
+    )
 
 
 class HttpHealthChecker(Struct):
@@ -263,7 +265,17 @@ Service = Job(service=True)
 
 def names():
     """What the schema puts into the namespace of a job file."""
-    skipped = ("names", "Choice", "List", "Map", "Default", "Required", "Struct", "Boolean", "Empty")
+    skipped = (
+        "names",
+        "Choice",
+        "List",
+        "Map",
+        "Default",
+        "Required",
+        "Struct",
+        "Boolean",
+        "Empty",
+    )
     skipped += ("Enum", "Float", "Integer", "String")
     return {
         name: value

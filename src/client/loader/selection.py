@@ -18,7 +18,7 @@ def python_jobs(request):
 
 
 def json_jobs(request, text):
-    """The jobs of a JSON job file, bound. Their errors are about `jobs[0]`, or `Job` if there is no list."""
+    """The jobs of a JSON job file, bound; in errors each has its place in the list."""
     file = request["file"]
     data, listed = parse_json(text, file)
     if not data:
@@ -56,7 +56,11 @@ def _listed(names, file):
 
 def _bound(jobs, request):
     bindings = _bindings(request.get("bindings") or [])
-    standard = {"mesos.role": "{{role}}", "mesos.cluster": "{{cluster}}", "thermos.user": "{{role}}"}
+    standard = {
+        "mesos.role": "{{role}}",
+        "mesos.cluster": "{{cluster}}",
+        "thermos.user": "{{role}}",
+    }
     return [job.bind(*bindings).in_scope(standard) for job in jobs]
 
 

@@ -65,7 +65,9 @@ class Struct(Object, metaclass=StructMeta):
             if isinstance(arg, Struct):
                 arg = {name: value for name, value in arg._values.items() if value is not Empty}
             if not isinstance(arg, dict):
-                raise FieldError("expected a dictionary, got %s" % described(arg), (), type(self).__name__)
+                raise FieldError(
+                    "expected a dictionary, got %s" % described(arg), (), type(self).__name__
+                )
             self._set_all(arg)
         self._set_all(kw)
 
@@ -95,12 +97,17 @@ class Struct(Object, metaclass=StructMeta):
             return value
         if isinstance(value, dict):
             return cls(value)
-        got = "a " + type(value).__name__ if isinstance(value, Object) else described(value)
+        if isinstance(value, Object):
+            got = "a " + type(value).__name__
+        elif isinstance(value, type):
+            got = "the type %s; call it to make one" % value.__name__
+        else:
+            got = described(value)
         raise FieldError("expected a %s, got %s" % (cls.__name__, got))
 
     @classmethod
     def _is_type_of(cls, value):
-        """Types are the same when they have the same name and attributes: a file may be run twice."""
+        """Types with one name and the same attributes are the same: a file may be run twice."""
         if isinstance(value, cls):
             return True
         other = type(value)
@@ -156,20 +163,26 @@ class Struct(Object, metaclass=StructMeta):
         inner = chain.within(self)
         twin = self._clone()
         twin._values = {}
-        outside = run.place
+        outside = run.at
         for name, field in type(self)._fields.items():
             value = self._values[name]
             run.path.append("." + name)
             if value is not Empty:
-                run.place = place.narrowed(self._places.get(name), name) or self._place or outside
+                run.at = self._given_at(name) or outside
                 value = value._render(run, inner)
             elif field.required:
-                run.place = self._place or outside
+                run.at = (self._place, None) if self._place else outside
                 run.problem("is required and not set")
             run.path.pop()
             twin._values[name] = value
-        run.place = outside
+        run.at = outside
         return twin
+
+    def _given_at(self, name):
+        where = self._places.get(name)
+        if where:
+            return where, name
+        return (self._place, None) if self._place else None
 
     def _step(self, kind, name, chain, run):
         value = self._values.get(name, Empty) if kind == "." else Empty

@@ -1,12 +1,12 @@
 """The base of all values, and the simple ones: String, Integer, Float, Boolean, Enum.
 
-Values never change; every operation returns a copy. Building one is lazy: text may hold references, and
-only rendering (`interpolate`, `check`, an attribute call) resolves them and converts.
+Values never change; every operation returns a copy. Building one is lazy: text may hold references,
+and only rendering (`interpolate`, `check`, an attribute call) resolves them and converts.
 """
 
 import json
 
-from . import refs
+from . import place, refs
 from .errors import EndlessReplacement, FieldError, InvalidReference
 
 
@@ -34,11 +34,14 @@ Empty = _EmptyType()
 
 
 class Run(object):
-    """One rendering: where it is, and what it found wrong or left open."""
+    """One rendering: where it is, and what it found wrong or left open.
+
+    `at` is the place that gave the value being rendered, with the name of its attribute.
+    """
 
     def __init__(self):
         self.path = []
-        self.place = None
+        self.at = None
         self.problems = []
         self.unbound = []
         self._depth = 0
@@ -47,10 +50,10 @@ class Run(object):
         return "".join(self.path)
 
     def problem(self, message, kind="type"):
-        self.problems.append(Finding(kind, message, self.field(), self.place))
+        self.problems.append(Finding(kind, message, self.field(), self.at))
 
     def open(self, ref):
-        self.unbound.append(Finding("unbound", ref, self.field(), self.place))
+        self.unbound.append(Finding("unbound", ref, self.field(), self.at))
 
     def text_of(self, ref, value, chain):
         """The text that stands for a reference which leads to `value`."""
@@ -72,13 +75,18 @@ class Run(object):
 class Finding(object):
     """A problem, or a reference without a value, with its place."""
 
-    __slots__ = ("kind", "what", "field", "place")
+    __slots__ = ("kind", "what", "field", "_at")
 
-    def __init__(self, kind, what, field, where):
+    def __init__(self, kind, what, field, at):
         self.kind = kind
         self.what = what
         self.field = field
-        self.place = where
+        self._at = at
+
+    @property
+    def place(self):
+        """(file, line), or None; found out only when somebody asks, for it takes a while."""
+        return place.narrowed(*self._at) if self._at else None
 
 
 class TypeCheck(object):
@@ -227,7 +235,9 @@ class Environment(object):
             elif isinstance(one, dict):
                 self._add((), one)
             else:
-                raise ValueError("an Environment is made of dictionaries, not of a %s" % type(one).__name__)
+                raise ValueError(
+                    "an Environment is made of dictionaries, not of a %s" % type(one).__name__
+                )
 
     def _add(self, prefix, table):
         for key, value in table.items():

@@ -162,3 +162,100 @@ impl Book {
         last_resort.map(|(_, machine)| machine)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Container, JobKey, MilliCpus, TaskConfig};
+    use std::collections::BTreeSet;
+
+    fn machine(name: &str, mode: MaintenanceMode) -> Machine {
+        Machine {
+            agent: AgentId::new(name),
+            session: AgentSession(1),
+            host: name.into(),
+            total: Resources::default(),
+            ports: Ports::default(),
+            attributes: Vec::new(),
+            mode,
+            connected: true,
+        }
+    }
+
+    fn config() -> TaskConfig {
+        TaskConfig {
+            job: JobKey::new("r", "e", "j").unwrap(),
+            owner: None,
+            is_service: true,
+            priority: 0,
+            max_task_failures: 1,
+            production: false,
+            tier: None,
+            resources: Resources::default(),
+            port_names: BTreeSet::new(),
+            names_gpus: false,
+            constraints: BTreeSet::new(),
+            fetcher_uris: BTreeSet::new(),
+            task_links: BTreeMap::new(),
+            contact_email: None,
+            executor: None,
+            metadata: BTreeSet::new(),
+            partition_policy: None,
+            sla_policy: None,
+            container: Container::default(),
+        }
+    }
+
+    /// The machine found for a task of so many cores, where each machine has one.
+    fn find(book: &Book, cores: i64, scan: &mut Scan) -> Option<String> {
+        let (config, one) = (config(), MilliCpus(1_000));
+        let of = |cpus| Resources {
+            cpus,
+            ..Resources::default()
+        };
+        let demand = Demand {
+            config: &config,
+            need: of(MilliCpus(cores * 1_000)),
+        };
+        let found = book.find(&demand, None, |_| of(one), &mut NearestFit::default(), scan);
+        found.map(|machine| machine.host.to_string())
+    }
+
+    #[test]
+    fn a_machine_that_refused_is_not_asked_again_until_it_changes() {
+        let mut book = Book::default();
+        for name in ["a", "b", "c"] {
+            book.put(machine(name, MaintenanceMode::None));
+        }
+        let mut scan = Scan::default();
+        assert_eq!(find(&book, 2, &mut scan), None);
+        assert_eq!((scan.evaluated, scan.seen), (3, book.latest()));
+        assert_eq!(find(&book, 2, &mut scan), None);
+        assert_eq!(scan.evaluated, 3);
+        book.touch(&AgentId::new("b"));
+        assert_eq!(find(&book, 1, &mut scan), Some("b".to_owned()));
+        assert_eq!(scan.evaluated, 4);
+    }
+
+    #[test]
+    fn machines_take_turns_and_those_about_to_leave_come_last() {
+        let mut book = Book::default();
+        book.put(machine("leaving", MaintenanceMode::Scheduled));
+        book.put(machine("a", MaintenanceMode::None));
+        book.put(machine("b", MaintenanceMode::None));
+        let mut turns = Vec::new();
+        for _ in 0..4 {
+            let name = find(&book, 1, &mut Scan::default()).unwrap();
+            book.touch(&AgentId::new(&name));
+            turns.push(name);
+        }
+        assert_eq!(turns, ["a", "b", "a", "b"]);
+        book.disconnect(&AgentId::new("a"));
+        book.set_mode("b", MaintenanceMode::Drained);
+        assert_eq!(
+            find(&book, 1, &mut Scan::default()),
+            Some("leaving".to_owned())
+        );
+        assert_eq!(book.connected(), 2);
+    }
+}

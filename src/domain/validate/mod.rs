@@ -1,5 +1,6 @@
 //! Which jobs a cluster takes, and what it fills in.
 //!
+//! How many instances a job may have depends on those it has, so that is for the scheduler to check.
 //! Pure functions over descriptions that have been parsed; the messages are part of the interface.
 
 mod environment;
@@ -48,8 +49,6 @@ pub struct Rules {
     pub sla_min_instances: u32,
     /// The longest time that a promise may look back (`-max_sla_duration_secs`).
     pub sla_max_duration: Duration,
-    /// `-max_tasks_per_job`
-    pub max_tasks_per_job: u32,
 }
 
 impl Default for Rules {
@@ -68,7 +67,6 @@ impl Default for Rules {
             sla_for_non_production: false,
             sla_min_instances: 20,
             sla_max_duration: Duration::from_secs(2 * 3600),
-            max_tasks_per_job: 4000,
         }
     }
 }
@@ -93,21 +91,6 @@ impl Rules {
             )));
         }
         Ok(())
-    }
-
-    /// Checks how many instances a job has, against the cluster's limit.
-    ///
-    /// # Errors
-    ///
-    /// The sentence for the client.
-    pub fn check_instances(&self, count: u32) -> Result<(), Invalid> {
-        if (1..=self.max_tasks_per_job).contains(&count) {
-            return Ok(());
-        }
-        let limit = self.max_tasks_per_job;
-        Err(Invalid(format!(
-            "Instance count must be between 1 and {limit} inclusive."
-        )))
     }
 }
 

@@ -14,6 +14,15 @@ pub enum ContainerType {
     Mesos,
 }
 
+impl ContainerType {
+    /// The type with this name, in any case.
+    pub fn from_name(name: &str) -> Option<Self> {
+        let kinds = [Self::Docker, Self::Mesos];
+        let found = |kind: &Self| kind.to_string().eq_ignore_ascii_case(name);
+        kinds.into_iter().find(found)
+    }
+}
+
 impl fmt::Display for ContainerType {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

@@ -301,17 +301,19 @@ fn keys_leave_room_for_the_ids_of_tasks() {
 }
 
 #[test]
-fn instances_are_counted_against_the_limit() {
-    let rules = Rules::default();
-    assert!(rules.check_instances(4000).is_ok());
-    for bad in [0, 4001] {
-        assert_eq!(
-            rules.check_instances(bad),
-            Err(Invalid(
-                "Instance count must be between 1 and 4000 inclusive.".to_owned()
-            ))
-        );
-    }
+fn owners_are_identifiers() {
     assert!(check_owner("jane-doe").is_ok());
     assert!(check_owner("").is_err());
+}
+
+#[test]
+fn container_types_are_read_by_their_names() {
+    for kind in [ContainerType::Docker, ContainerType::Mesos] {
+        assert_eq!(ContainerType::from_name(&kind.to_string()), Some(kind));
+    }
+    assert_eq!(
+        ContainerType::from_name("mesos"),
+        Some(ContainerType::Mesos)
+    );
+    assert_eq!(ContainerType::from_name("LXC"), None);
 }

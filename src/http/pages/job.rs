@@ -80,6 +80,9 @@ fn crumbs(job: &JobKey, instance: Option<InstanceId>) -> Vec<(String, Option<Str
 fn job_page(context: &Context, key: &JobKey, from: usize) -> Page {
     let tables = &context.tables;
     let active: Vec<Arc<ScheduledTask>> = tables.active_tasks_of_job(key).cloned().collect();
+    // What does not run comes first: that is what somebody came to see.
+    let mut listed = active.clone();
+    listed.sort_by_key(|task| Mood::of(task.status) == Mood::Good);
     let counts = Counts::of(tables.tasks_of_job(key));
     let cron = tables.cron_job(key);
     if tables.job(key).is_none() && cron.is_none() {
@@ -90,21 +93,26 @@ fn job_page(context: &Context, key: &JobKey, from: usize) -> Page {
     }
     let ended = ended_tasks(context, key);
     let from = from.min(active.len());
-    let shown = &active[from..active.len().min(from + PAGE_TASKS)];
+    let shown = &listed[from..listed.len().min(from + PAGE_TASKS)];
     let body = html! {
-        h1 { (key.name()) small { (Kind::of(tables, key).name()) } }
+        h1 {
+            (key.name())
+            small { (Kind::of(tables, key).name()) }
+            small { a href="#configuration" { "configuration" } }
+            @if !ended.is_empty() { small { a href="#ended" { "ended tasks" } } }
+        }
         (tiles(&counts))
         @if let Some(schedule) = cron.and_then(|cron| cron.cron_schedule.as_ref()) {
             p { "Scheduled " code { (schedule) } }
         }
         (grid(key, &active))
-        h2 { "Instances" small { (active.len()) " active" } }
+        h2 { "Instances" small { (active.len()) " active, those that do not run first" } }
         @if active.is_empty() { p.soft { "Nothing of this job is active." } }
         @else { (task_table(context, shown, false)) }
         (pager(key, from, active.len()))
         (configurations(&active, cron.map(|cron| &cron.task)))
         @if !ended.is_empty() {
-            h2 { "Ended" small { "latest " (ended.len()) } }
+            h2 id="ended" { "Ended" small { "latest " (ended.len()) } }
             (task_table(context, &ended, false))
         }
     };
@@ -243,7 +251,7 @@ fn task_rows(context: &Context, task: &ScheduledTask, with_job: bool) -> Markup 
             td { (last_words(context, task)) }
             td.nowrap {
                 @if let Some(host) = &task.host {
-                    a href=(context.task_page(host, &task.id)) { "processes" } " "
+                    a href=(context.task_page(host, &task.id)) { "processes" } " \u{b7} "
                     a href=(context.sandbox(host, &task.id)) { "sandbox" }
                 }
             }
@@ -251,7 +259,7 @@ fn task_rows(context: &Context, task: &ScheduledTask, with_job: bool) -> Markup 
         tr.more {
             td colspan="6" {
                 details {
-                    summary { (task.events.len()) " events \u{b7} " span.mono { (task.id) } }
+                    summary { (events_of(task)) " \u{b7} " span.mono { (task.id) } }
                     (timeline(context, &task.events))
                     @if !task.ports.is_empty() {
                         p.soft {
@@ -265,6 +273,13 @@ fn task_rows(context: &Context, task: &ScheduledTask, with_job: bool) -> Markup 
                 }
             }
         }
+    }
+}
+
+fn events_of(task: &ScheduledTask) -> String {
+    match task.events.len() {
+        1 => "1 event".to_owned(),
+        count => format!("{count} events"),
     }
 }
 
@@ -314,7 +329,7 @@ fn configurations(active: &[Arc<ScheduledTask>], next: Option<&Arc<TaskConfig>>)
         }
     }
     html! {
-        @if !groups.is_empty() || next.is_some() { h2 { "Configuration" } }
+        @if !groups.is_empty() || next.is_some() { h2 id="configuration" { "Configuration" } }
         @for (config, instances) in &groups {
             div.card {
                 @if groups.len() > 1 { p.soft { "Instances " (ranges(instances)) } }

@@ -13,7 +13,8 @@ pub(super) fn run(options: args::Initialize) -> Result<(), Failure> {
         let made = layout::initialize(&path, &mut Rng::from_os());
         made.map_err(|error| Failure(error.to_string()))
     };
-    // A replica appears at once and whole: giving up while it is being made leaves none, or all of it.
+    // A replica appears at once and whole: giving up while it is being made leaves none, or all of
+    // it.
     within(options.timeout()?, "initialize the log", work)
 }
 

@@ -1,7 +1,7 @@
 //! `aurora-log`, also called `mesos-log`: the operators' tool for a replica that is not running.
 //!
-//! Usage and every complaint go to the error stream. The exit status is 0 for success and for `help`,
-//! and 1 for everything else, asking a command for `--help` included, as it always was.
+//! Usage and every complaint go to the error stream. The exit status is 0 for success and for
+//! `help`, and 1 for everything else, asking a command for `--help` included, as it always was.
 
 mod args;
 mod initialize;

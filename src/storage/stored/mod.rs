@@ -4,6 +4,8 @@
 //! Each version has types of its own, frozen for ever, because postcard misreads changed structs
 //! without a word. A record that says a later version is refused by name, not guessed at.
 
+#[cfg(test)]
+mod tests;
 mod v1;
 
 use super::op::Op;

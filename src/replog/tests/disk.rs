@@ -1,0 +1,409 @@
+//! The disk and the formats: golden bytes, proofs, and failures that must not be retried.
+
+use super::Scratch;
+use crate::base::rng::Rng;
+use crate::paxos::{
+    Ballot, Configuration, Incarnation, Member, Position, Record, ReplicaId, Run, Status, Value,
+};
+use crate::replog::disk::{self, Disk, DiskError};
+use crate::replog::evidence::EvidenceFile;
+use crate::replog::handle::{LogEvent, LogHandle, ReplicaStatus, Shared};
+use crate::replog::run::Runner;
+use crate::replog::store::{Batch, Store, StoreError, Usage, Visit};
+use crate::replog::stored::{self, Evidence, META_KEY, Meta, StoredError};
+use crate::rt;
+use std::collections::BTreeMap;
+use std::ops::{Bound, ControlFlow};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+const ME: Member = Member {
+    id: ReplicaId(0x1234),
+    incarnation: Incarnation(0),
+};
+
+fn ballot(round: u64) -> Ballot {
+    Ballot {
+        round,
+        replica: ME.id,
+    }
+}
+
+fn run(round: u64, first: u64, sizes: &[usize]) -> Run {
+    Run {
+        ballot: ballot(round),
+        first: Position(first),
+        values: sizes
+            .iter()
+            .map(|size| Value::Append(vec![7; *size].into()))
+            .collect(),
+    }
+}
+
+/// Keeps everything in memory, and fails when told to.
+#[derive(Default)]
+struct Memory {
+    map: Mutex<BTreeMap<Vec<u8>, Vec<u8>>>,
+    commits: AtomicU64,
+    /// The number of the commit that fails; what it holds may or may not get through.
+    fails_at: AtomicU64,
+}
+
+impl Store for Memory {
+    fn commit(&self, batch: Batch) -> Result<(), StoreError> {
+        let number = self.commits.fetch_add(1, Ordering::SeqCst) + 1;
+        let mut map = self.map.lock().unwrap();
+        map.extend(batch.puts);
+        for key in batch.removes {
+            map.remove(&key);
+        }
+        if number == self.fails_at.load(Ordering::SeqCst) {
+            return Err(StoreError {
+                doing: "syncing",
+                cause: "no space left on device".to_owned(),
+            });
+        }
+        Ok(())
+    }
+
+    fn value(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        Ok(self.map.lock().unwrap().get(key).cloned())
+    }
+
+    fn scan(&self, from: &[u8], visit: &mut Visit<'_>) -> Result<(), StoreError> {
+        let map = self.map.lock().unwrap();
+        for (key, value) in map.range::<[u8], _>((Bound::Included(from), Bound::Unbounded)) {
+            if visit(key, value) == ControlFlow::Break(()) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn compact(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    fn usage(&self) -> Usage {
+        Usage::default()
+    }
+}
+
+/// A fresh replica in memory, with its evidence in a file.
+fn fresh(scratch: &Scratch) -> Arc<Memory> {
+    let store = Arc::new(Memory::default());
+    let configuration = Configuration::majority(9, &[ME]);
+    let evidence = Disk::create(store.as_ref(), ME, configuration, Ballot::ZERO).unwrap();
+    EvidenceFile::create(&scratch.path().join("evidence"), &evidence).unwrap();
+    store
+}
+
+fn open(
+    scratch: &Scratch,
+    store: &Arc<Memory>,
+) -> Result<(Disk, crate::paxos::Recovered), DiskError> {
+    let evidence = EvidenceFile::open(&scratch.path().join("evidence"));
+    Disk::open(Arc::clone(store) as Arc<dyn Store>, evidence.unwrap())
+}
+
+#[test]
+fn stored_bytes_of_version_1_stay_what_they_are() {
+    let meta = Meta {
+        me: ME,
+        status: Status::Voting,
+        promised: ballot(3),
+        first: Position(2),
+        learned: Position(300),
+        swept: Position(1),
+        configuration: Configuration::majority(0xabcd, &[ME]),
+        is_formed: true,
+        sequence: 5,
+        runs: 6,
+        hash: 7,
+    };
+    let bytes = meta.encode();
+    let meta_hex = hex(&bytes);
+    assert_eq!(Meta::decode(&bytes).unwrap(), meta);
+    let run = Run {
+        ballot: ballot(3),
+        first: Position(9),
+        values: vec![
+            Value::Nop,
+            Value::Append(Arc::from(*b"bytes")),
+            Value::Truncate { to: Position(4) },
+            Value::Configure(Arc::new(meta.configuration.clone())),
+        ],
+    };
+    let bytes = stored::encode_run(&run);
+    let key = stored::run_key(&run);
+    let (key_hex, run_hex) = (hex(&key), hex(&bytes));
+    assert_eq!(stored::decode_run(&key, &bytes).unwrap(), run);
+    let evidence = Evidence {
+        cluster: 0xabcd,
+        me: ME,
+        promised: ballot(3),
+        sequence: 5,
+        hash: 8,
+    };
+    let bytes = evidence.encode();
+    assert_eq!(Evidence::decode(&bytes).unwrap(), evidence);
+    assert_eq!([meta_hex, key_hex, run_hex, hex(&bytes)], GOLDEN_V1);
+}
+
+/// The meta record, a run's key, a run and an evidence slot. Never changed: a newer version is
+/// added.
+const GOLDEN_V1: [&str; 4] = [
+    "19000000e96ac1ef00b424000103b42402ac0201cdd7020101b424000101050607",
+    "720000000000000009000000000000000c00000000000000030000000000001234",
+    "1a000000d6b57c320003b42409040001056279746573020403cdd7020101b4240001",
+    "0c000000b7e0c67d00cdd702b4240003b4240508",
+];
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[test]
+fn a_newer_version_is_told_apart_from_damage() {
+    let mut newer = Vec::new();
+    crate::base::frame::encode(&[1, 2, 3], &mut newer);
+    let error = Meta::decode(&newer).unwrap_err();
+    assert!(
+        matches!(error, StoredError::Newer { version: 2, .. }),
+        "{error}"
+    );
+    newer[9] ^= 1;
+    assert!(matches!(
+        Meta::decode(&newer),
+        Err(StoredError::Damaged { .. })
+    ));
+}
+
+#[test]
+fn damaged_values_are_refused_whatever_is_changed_or_cut() {
+    let stored_run = run(1, 5, &[3, 0, 9]);
+    let (key, bytes) = (
+        stored::run_key(&stored_run),
+        stored::encode_run(&stored_run),
+    );
+    for at in 0..bytes.len() {
+        assert!(stored::decode_run(&key, &bytes[..at]).is_err());
+        for bit in 0..8 {
+            let mut bad = bytes.clone();
+            bad[at] ^= 1 << bit;
+            assert!(
+                stored::decode_run(&key, &bad).is_err(),
+                "byte {at} bit {bit}"
+            );
+        }
+    }
+    assert!(stored::decode_run(&stored::run_key(&run(1, 6, &[3, 0, 9])), &bytes).is_err());
+}
+
+#[test]
+fn where_runs_overlap_the_highest_ballot_holds() {
+    let scratch = Scratch::new();
+    let store = fresh(&scratch);
+    let (mut disk, _) = open(&scratch, &store).unwrap();
+    let runs = [
+        run(1, 1, &[1, 1, 1, 1]),
+        run(2, 2, &[2, 2]),
+        run(3, 3, &[3]),
+    ];
+    disk.commit(runs.map(Record::Run)).unwrap();
+    disk.commit([Record::Promise(ballot(3)), Record::Learned(Position(4))])
+        .unwrap();
+    drop(disk);
+    let (disk, recovered) = open(&scratch, &store).unwrap();
+    assert!(recovered.accepted.is_empty());
+    for (from, bytes) in [(1, usize::MAX), (2, usize::MAX), (1, 1), (4, 1)] {
+        let through = Position(4);
+        let entries =
+            disk::read_entries(disk.store().as_ref(), Position(from), through, bytes).unwrap();
+        let all = [(1, 1), (2, 2), (3, 3), (4, 1)];
+        let count = if bytes == 1 {
+            1
+        } else {
+            all.len() + 1 - from as usize
+        };
+        let wanted: Vec<_> = all[from as usize - 1..]
+            .iter()
+            .copied()
+            .take(count)
+            .collect();
+        let got: Vec<_> = entries
+            .iter()
+            .map(|e| (e.position.0, e.ballot.round))
+            .collect();
+        assert_eq!(got, wanted, "from {from}");
+    }
+}
+
+#[test]
+fn whatever_is_missing_or_changed_is_found_when_opening() {
+    let scratch = Scratch::new();
+    let store = fresh(&scratch);
+    let (mut disk, _) = open(&scratch, &store).unwrap();
+    let mut states = vec![store.map.lock().unwrap().clone()];
+    for first in 1..=5 {
+        disk.commit([Record::Run(run(1, first, &[first as usize]))])
+            .unwrap();
+        states.push(store.map.lock().unwrap().clone());
+    }
+    disk.commit([Record::Promise(ballot(1)), Record::Learned(Position(5))])
+        .unwrap();
+    drop(disk);
+    let whole = store.map.lock().unwrap().clone();
+    let refused = |map: BTreeMap<Vec<u8>, Vec<u8>>| {
+        *store.map.lock().unwrap() = map;
+        open(&scratch, &store).is_err()
+    };
+    assert!(!refused(whole.clone()));
+    for state in states {
+        assert!(refused(state), "a lost tail");
+    }
+    assert!(refused(BTreeMap::new()), "everything lost");
+    for key in whole.keys() {
+        let mut part = whole.clone();
+        part.remove(key);
+        assert!(refused(part), "a lost record");
+    }
+    let mut more = whole.clone();
+    let extra = run(1, 6, &[1]);
+    more.insert(stored::run_key(&extra), stored::encode_run(&extra));
+    assert!(refused(more), "a record too many");
+    let mut other = whole.clone();
+    let another = run(1, 5, &[9]);
+    other.insert(stored::run_key(&another), stored::encode_run(&another));
+    assert!(refused(other), "another record");
+    let mut meta = Meta::decode(&whole[META_KEY]).unwrap();
+    meta.learned = Position(3);
+    let mut changed = whole.clone();
+    changed.insert(META_KEY.to_vec(), meta.encode());
+    assert!(refused(changed), "another meta record");
+    assert!(!refused(whole), "the evidence itself is unharmed");
+}
+
+#[test]
+fn a_gap_below_the_watermark_is_found_when_opening() {
+    let scratch = Scratch::new();
+    let store = fresh(&scratch);
+    let (mut disk, _) = open(&scratch, &store).unwrap();
+    let runs = [run(1, 1, &[1, 1]), run(1, 4, &[1])];
+    disk.commit(runs.map(Record::Run)).unwrap();
+    disk.commit([Record::Promise(ballot(1)), Record::Learned(Position(4))])
+        .unwrap();
+    drop(disk);
+    let error = open(&scratch, &store).unwrap_err();
+    assert!(
+        error.to_string().contains("position 3 is missing"),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_crash_between_the_store_and_the_evidence_loses_and_refuses_nothing() {
+    let scratch = Scratch::new();
+    let store = fresh(&scratch);
+    let evidence = scratch.path().join("evidence");
+    let (mut disk, _) = open(&scratch, &store).unwrap();
+    disk.commit([Record::Run(run(1, 1, &[1]))]).unwrap();
+    let before = std::fs::read(&evidence).unwrap();
+    disk.commit([Record::Run(run(1, 2, &[2])), Record::Promise(ballot(1))])
+        .unwrap();
+    drop(disk);
+    std::fs::write(&evidence, before).unwrap();
+    let (disk, recovered) = open(&scratch, &store).unwrap();
+    assert_eq!(recovered.accepted.len(), 2);
+    drop(disk);
+    // Having been opened, it counts.
+    let newest = EvidenceFile::open(&evidence).unwrap().newest().unwrap();
+    assert_eq!(newest.promised, ballot(1));
+}
+
+#[test]
+fn a_run_written_twice_is_counted_once() {
+    let scratch = Scratch::new();
+    let store = fresh(&scratch);
+    let (mut disk, _) = open(&scratch, &store).unwrap();
+    let twice = || Record::Run(run(1, 1, &[1]));
+    disk.commit([twice(), twice()]).unwrap();
+    disk.commit([twice()]).unwrap();
+    drop(disk);
+    assert!(open(&scratch, &store).is_ok());
+}
+
+#[test]
+fn sweeping_deletes_what_is_wholly_below_and_keeps_what_straddles() {
+    let scratch = Scratch::new();
+    let store = fresh(&scratch);
+    let (mut disk, _) = open(&scratch, &store).unwrap();
+    for first in 0..300 {
+        disk.commit([Record::Run(run(1, first * 2 + 1, &[1, 1]))])
+            .unwrap();
+    }
+    disk.commit([Record::Learned(Position(600))]).unwrap();
+    disk.commit([Record::First(Position(400))]).unwrap();
+    while disk.needs_sweep() {
+        disk.sweep().unwrap();
+    }
+    let count = || store.map.lock().unwrap().len() - 1;
+    // Positions 399 and 400 are one run.
+    assert_eq!(count(), 101);
+    let commits = store.commits.load(Ordering::SeqCst);
+    disk.commit([Record::First(Position(401))]).unwrap();
+    assert_eq!(
+        count(),
+        100,
+        "the run that straddled goes with the next truncation"
+    );
+    assert_eq!(store.commits.load(Ordering::SeqCst), commits + 1);
+    drop(disk);
+    let (_, recovered) = open(&scratch, &store).unwrap();
+    assert_eq!(recovered.first, Position(401));
+}
+
+/// Runs a replica on the memory store.
+fn running(scratch: &Scratch, store: &Arc<Memory>) -> super::Opened {
+    let (disk, recovered) = open(scratch, store).unwrap();
+    let (commands, asked) = async_channel::bounded(16);
+    let (events, heard) = async_channel::bounded(16);
+    let shared = Arc::new(Shared::new(ReplicaStatus::Recovering));
+    let handle = LogHandle {
+        commands,
+        shared: Arc::clone(&shared),
+        store: None,
+    };
+    let rng = Rng::from_seed(1);
+    let runner = Runner::new(disk, recovered, asked, events, shared, rng).unwrap();
+    rt::spawn("log under test", runner.run()).detach();
+    (handle, heard)
+}
+
+#[test]
+fn a_failed_sync_poisons_the_log_and_is_never_tried_again() {
+    let scratch = Scratch::new();
+    let store = fresh(&scratch);
+    rt::block_on(async {
+        let (log, events) = running(&scratch, &store);
+        let (ballot, _) = super::leading(&events).await;
+        let commits = store.commits.load(Ordering::SeqCst);
+        store.fails_at.store(commits + 1, Ordering::SeqCst);
+        log.append(ballot, 1, vec![1]).await.unwrap();
+        let LogEvent::Poisoned { reason } = super::next(&events).await else {
+            panic!("the entry was acknowledged");
+        };
+        assert!(reason.contains("no space left"), "{reason}");
+        assert!(events.recv().await.is_err(), "nothing comes after");
+        let refused = log.append(ballot, 2, vec![2]).await;
+        assert!(refused.is_err());
+        assert_eq!(store.commits.load(Ordering::SeqCst), commits + 1);
+        log.close().await;
+        // What the failed commit left behind is settled by the next term, one way or the other.
+        store.fails_at.store(0, Ordering::SeqCst);
+        let (log, events) = running(&scratch, &store);
+        let (_, entries) = super::leading(&events).await;
+        assert!(entries.len() <= 1);
+        log.close().await;
+    });
+}
