@@ -28,7 +28,7 @@ fn config(root: &Path) -> HostConfig {
 fn order(root: &Path, n: u32) -> LaunchOrder {
     let trace = root.join("traces").join(n.to_string());
     let more = if n.is_multiple_of(2) {
-        "exec sleep 1000"
+        "exec sleep 120"
     } else {
         "true"
     };
@@ -88,14 +88,15 @@ fn run_and_kill(root: &Path, first: u32, rng: &mut Rng) -> u32 {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    let lines = BufReader::new(agent.stderr.take().unwrap()).lines();
+    let mut lines = BufReader::new(agent.stderr.take().unwrap()).lines();
     // Killed after so many launches, at any point of the next ones.
     let launches = 1 + rng.below(8);
     let (mut next, mut count) = (first, 0);
-    for line in lines {
+    while let Some(line) = lines.next() {
         let line = line.unwrap();
         let Some(n) = line.strip_prefix("launched ") else {
-            panic!("{line}");
+            let rest: Vec<String> = lines.map_while(Result::ok).collect();
+            panic!("the agent failed: {line} {}", rest.join(" "));
         };
         next = n.parse::<u32>().unwrap() + 1;
         count += 1;
