@@ -15,3 +15,6 @@ pub mod session;
 
 pub use daemon::{AgentError, AgentOptions, run};
 pub use runner::TaskRunner;
+
+#[cfg(test)]
+mod tests;

@@ -8,7 +8,6 @@ pub mod argv;
 pub mod backoff;
 pub mod clock;
 pub mod frame;
-pub mod nearest;
 pub mod rng;
 pub mod stats;
 pub mod units;

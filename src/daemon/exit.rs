@@ -23,7 +23,10 @@ pub struct Failure {
 impl Failure {
     /// A failure with the general status.
     pub fn new(text: String) -> Self {
-        Self { text, status: FAILED }
+        Self {
+            text,
+            status: FAILED,
+        }
     }
 
     /// A failure with a status of its own.

@@ -16,5 +16,7 @@ pub fn status(port: u16, path: &str) -> Option<u16> {
         ..ClientLimits::default()
     };
     let address = SocketAddr::from(([127, 0, 0, 1], port));
-    rt::block_on(client::get(address, path, limits)).ok().map(|answer| answer.status)
+    rt::block_on(client::get(address, path, limits))
+        .ok()
+        .map(|answer| answer.status)
 }

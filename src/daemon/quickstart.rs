@@ -5,7 +5,7 @@
 
 use super::exit::Failure;
 use super::flags::{QUICKSTART_FLAGS, Values, help};
-use crate::net::keys;
+use super::log_tool;
 use async_channel::Receiver;
 use indicatif::{ProgressBar, ProgressStyle};
 use nix::sys::signal::{Signal, kill};
@@ -36,11 +36,20 @@ pub fn run(
     let flags = Values::parse(QUICKSTART_FLAGS, args)?;
     if flags.help {
         let purpose = "Starts a scheduler, an agent and a first job on this machine.";
-        write!(out, "{}", help("aurora quickstart", purpose, QUICKSTART_FLAGS))?;
+        write!(
+            out,
+            "{}",
+            help("aurora quickstart", purpose, QUICKSTART_FLAGS)
+        )?;
         return Ok(());
     }
     let plan = Plan::new(&flags)?;
-    let mut session = Session { plan, signals, children: Vec::new(), bar: progress() };
+    let mut session = Session {
+        plan,
+        signals,
+        children: Vec::new(),
+        bar: progress(),
+    };
     let result = session.start_and_show(out, flags.is_on("once"));
     session.bar.finish_and_clear();
     let stopped = session.stop();
@@ -69,9 +78,15 @@ struct Plan {
 impl Plan {
     fn new(flags: &Values) -> Result<Self, Failure> {
         let uid = Uid::effective();
-        let user = User::from_uid(uid).ok().flatten().map(|u| u.name).ok_or_else(|| {
-            Failure::new(format!("user id {uid} has no name in the user database; run as a known user"))
-        })?;
+        let user = User::from_uid(uid)
+            .ok()
+            .flatten()
+            .map(|u| u.name)
+            .ok_or_else(|| {
+                Failure::new(format!(
+                    "user id {uid} has no name in the user database; run as a known user"
+                ))
+            })?;
         let program = std::env::current_exe()
             .map_err(|e| Failure::new(format!("cannot find this program's own file: {e}")))?;
         let plan = Self {
@@ -101,7 +116,10 @@ impl Plan {
 
     fn client(&self, args: &[&str]) -> Command {
         let mut command = Command::new(&self.program);
-        command.args(args).env("AURORA_CONFIG_ROOT", &self.dir).stdin(Stdio::null());
+        command
+            .args(args)
+            .env("AURORA_CONFIG_ROOT", &self.dir)
+            .stdin(Stdio::null());
         command
     }
 }
@@ -115,7 +133,9 @@ fn directory(flags: &Values) -> Result<PathBuf, Failure> {
     let home = std::env::var_os("HOME").map(|h| Path::new(&h).join(".local/state"));
     let base = state.or(home).filter(|p| p.is_absolute());
     let base = base.ok_or_else(|| {
-        Failure::new("neither HOME nor XDG_STATE_HOME is set; name a directory with -dir=DIR".into())
+        Failure::new(
+            "neither HOME nor XDG_STATE_HOME is set; name a directory with -dir=DIR".into(),
+        )
     })?;
     Ok(base.join("aurora/quickstart"))
 }
@@ -123,7 +143,11 @@ fn directory(flags: &Values) -> Result<PathBuf, Failure> {
 fn check_python() -> Result<(), Failure> {
     let python = std::env::var_os("AURORA_PYTHON").unwrap_or_else(|| "python3".into());
     let mut command = Command::new(&python);
-    command.arg("--version").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command
+        .arg("--version")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
     match command.status() {
         Ok(status) if status.success() => Ok(()),
         Ok(_) | Err(_) => Err(Failure::new(format!(
@@ -162,7 +186,7 @@ fn prepare(dir: &Path) -> Result<(), Failure> {
     let file = fs::File::create(&marker).map_err(|e| failed("write to", &e))?;
     // Held until this process ends: two runs in one directory would delete each other's files.
     match nix::fcntl::Flock::lock(file, nix::fcntl::FlockArg::LockExclusiveNonblock) {
-        Ok(lock) => std::mem::drop(Box::leak(Box::new(lock))),
+        Ok(lock) => drop(Box::leak(Box::new(lock))),
         Err(_) => {
             return Err(Failure::new(format!(
                 "another quickstart runs in {}; stop it, or name another directory with -dir=DIR",
@@ -175,8 +199,11 @@ fn prepare(dir: &Path) -> Result<(), Failure> {
         if path == marker {
             continue;
         }
-        let removed =
-            if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
+        let removed = if path.is_dir() {
+            fs::remove_dir_all(&path)
+        } else {
+            fs::remove_file(&path)
+        };
         removed.map_err(|e| failed("empty", &e))?;
     }
     Ok(())
@@ -223,12 +250,10 @@ impl Session<'_> {
         let (mut said, mut complaint) = (Vec::new(), Vec::new());
         let path = format!("--path={}", self.path("db").display());
         let args = ["initialize".to_owned(), path];
-        if crate::replog::tool::main(&args, &mut said, &mut complaint) != 0 {
+        if log_tool::run(&args, &mut said, &mut complaint) != 0 {
             let text = String::from_utf8_lossy(&complaint).trim().to_owned();
             return Err(Failure::new(text));
         }
-        keys::generate(&self.path("agent.key"), keys::KeyKind::Agent)
-            .map_err(|e| Failure::new(e.to_string()))?;
         let clusters = serde_json::json!([{
             "name": "local",
             "scheduler_uri": format!("http://127.0.0.1:{}", self.plan.http_port),
@@ -269,7 +294,9 @@ impl Session<'_> {
         ];
         self.start("scheduler", &args)?;
         let port = self.plan.http_port;
-        self.wait("the scheduler to lead", || super::probe::status(port, "/leaderhealth") == Some(200))
+        self.wait("the scheduler to lead", || {
+            super::probe::status(port, "/leaderhealth") == Some(200)
+        })
     }
 
     fn start_agent(&mut self) -> Result<(), Failure> {
@@ -288,14 +315,19 @@ impl Session<'_> {
         }
         self.start("agent", &args)?;
         let port = self.plan.observer_port;
-        self.wait("the agent to serve", || super::probe::status(port, "/health") == Some(200))
+        self.wait("the agent to serve", || {
+            super::probe::status(port, "/health") == Some(200)
+        })
     }
 
     fn create_job(&mut self) -> Result<(), Failure> {
         let job = self.plan.job();
         let file = self.path("hello_world.aurora").display().to_string();
         self.say(&format!("creating {job} and waiting until it is RUNNING"));
-        self.client("create the job", &["job", "create", "--wait-until=RUNNING", &job, &file])
+        self.client(
+            "create the job",
+            &["job", "create", "--wait-until=RUNNING", &job, &file],
+        )
     }
 
     /// Waits until `done`, a daemon has died, a signal came, or too long.
@@ -309,7 +341,10 @@ impl Session<'_> {
             self.bar.tick();
             std::thread::sleep(STEP);
         }
-        Err(Failure::new(format!("waited too long for {what}; see {}", self.plan.dir.display())))
+        Err(Failure::new(format!(
+            "waited too long for {what}; see {}",
+            self.plan.dir.display()
+        )))
     }
 
     fn check_signal(&self) -> Result<(), Failure> {
@@ -324,7 +359,9 @@ impl Session<'_> {
             if let Some(status) = child.try_wait()? {
                 let log = self.plan.dir.join(format!("{name}.log"));
                 let last = last_line(&log).unwrap_or_default();
-                return Err(Failure::new(format!("the {name} has ended ({status}): {last}")));
+                return Err(Failure::new(format!(
+                    "the {name} has ended ({status}): {last}"
+                )));
             }
         }
         Ok(())
@@ -365,10 +402,18 @@ impl Session<'_> {
         };
         let program = program.display();
         writeln!(out, "{job} is RUNNING\n")?;
-        writeln!(out, "  web      http://127.0.0.1:{}/scheduler", self.plan.http_port)?;
+        writeln!(
+            out,
+            "  web      http://127.0.0.1:{}/scheduler",
+            self.plan.http_port
+        )?;
         writeln!(out, "  files    {}\n", self.plan.dir.display())?;
         writeln!(out, "Try next, in another terminal:\n")?;
-        writeln!(out, "  export AURORA_CONFIG_ROOT='{}'", self.plan.dir.display())?;
+        writeln!(
+            out,
+            "  export AURORA_CONFIG_ROOT='{}'",
+            self.plan.dir.display()
+        )?;
         writeln!(out, "  {program} job status {job}")?;
         writeln!(out, "  {program} job restart {job}")?;
         writeln!(out, "  {program} job killall {job}\n")?;
@@ -420,9 +465,13 @@ fn stop_child(child: &mut Child) -> std::io::Result<()> {
 fn last_line(path: &Path) -> Option<String> {
     let mut file = fs::File::open(path).ok()?;
     let length = file.metadata().ok()?.len();
-    file.seek(SeekFrom::Start(length.saturating_sub(4096))).ok()?;
+    file.seek(SeekFrom::Start(length.saturating_sub(4096)))
+        .ok()?;
     let mut bytes = Vec::new();
     file.read_to_end(&mut bytes).ok()?;
     let text = String::from_utf8_lossy(&bytes).into_owned();
-    text.lines().rev().find(|l| !l.trim().is_empty()).map(|l| l.trim().to_owned())
+    text.lines()
+        .rev()
+        .find(|l| !l.trim().is_empty())
+        .map(|l| l.trim().to_owned())
 }

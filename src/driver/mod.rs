@@ -54,7 +54,7 @@ pub enum DriverCommand {
     Launch {
         /// The agent.
         agent: AgentId,
-        /// The session it was planned for; another one refuses, and the task is reported lost.
+        /// The session it was planned for; for another one it is dropped, or refused and reported lost.
         session: AgentSession,
         /// What to run.
         order: Box<LaunchOrder>,

@@ -6,6 +6,7 @@ use crate::base::clock;
 use crate::base::stats::{Registry, Sliding};
 use crate::net::http1::{self, Answer, Body, Drained, Handler, Limits, Method};
 use crate::rt::{self, Shutdown};
+use nix::sys::resource::{Resource, getrlimit};
 use std::borrow::Cow;
 use std::io;
 use std::net::TcpListener;
@@ -35,7 +36,8 @@ const PAGE_HEADERS: [(&str, &str); 4] = [
     ("referrer-policy", "no-referrer"),
 ];
 
-/// Serves the scheduler's port until `shutdown` is fired, then drains.
+/// Serves the scheduler's port until `shutdown` is fired, then drains. The connection cap of `limits`
+/// is lowered where the process may open too few files for it.
 ///
 /// # Errors
 ///
@@ -50,6 +52,7 @@ pub async fn serve(
     limits: Limits,
     shutdown: Shutdown,
 ) -> io::Result<Drained> {
+    let limits = within_files(limits);
     let app = App::new(state);
     let sampled = Arc::clone(&app);
     let sampling = rt::spawn("stats sampler", async move {
@@ -63,6 +66,19 @@ pub async fn serve(
     let drained = http1::serve(listener, Arc::new(Door::new(app)), limits, shutdown).await;
     sampling.cancel().await;
     drained
+}
+
+/// Lowers the connection cap so that clients can take at most half of the files that this process may
+/// open: the log must never be the one that finds none left.
+fn within_files(mut limits: Limits) -> Limits {
+    if let Ok((soft, _)) = getrlimit(Resource::RLIMIT_NOFILE) {
+        let half = usize::try_from(soft / 2).unwrap_or(usize::MAX).max(1);
+        if half < limits.connections_max {
+            log::info!("at most {half} HTTP connections: this process may open {soft} files");
+            limits.connections_max = half;
+        }
+    }
+    limits
 }
 
 /// The codec's handler: tide behind it.

@@ -351,7 +351,7 @@ fn prove_runs(store: &dyn Store, meta: &Meta) -> Result<Vec<Run>, DiskError> {
     result?;
     if runs != meta.runs || hash != meta.hash {
         return Err(DiskError::Unproven(format!(
-            "the database holds {runs} runs of entries where commit {} had {}, or others than it had",
+            "the database holds {runs} runs of entries where commit {} had {}, or other ones",
             meta.sequence, meta.runs
         )));
     }

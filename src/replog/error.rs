@@ -55,12 +55,12 @@ pub enum OpenError {
     },
     /// The replica cannot prove that it holds everything it has acknowledged.
     #[error(
-        "the replica in {path} cannot prove that it still holds everything it has acknowledged, and \
-         has no peers to recover from, so it does not start: {cause}. The disk may be failing, or \
-         files were removed, restored or copied by hand. Keep a copy of the directory. If you have \
-         it complete, as it was when the scheduler last ran, put it back. Otherwise move it away, \
-         run: aurora-log initialize --path={path} then start the scheduler and restore the newest \
-         backup with: aurora_admin scheduler_stage_recovery <cluster> <backup> and \
+        "the replica in {path} cannot prove that it still holds everything it has acknowledged, \
+         and has no peers to recover from, so it does not start: {cause}. The disk may be failing, \
+         or files were removed, restored or copied by hand. Keep a copy of the directory. If you \
+         have it complete, as it was when the scheduler last ran, put it back. Otherwise move it \
+         away, run: aurora-log initialize --path={path} then start the scheduler and restore the \
+         newest backup with: aurora_admin scheduler_stage_recovery <cluster> <backup> and \
          aurora_admin scheduler_commit_recovery <cluster>",
         path = path.display()
     )]

@@ -41,7 +41,7 @@ pub struct LogOptions {
 ///
 /// # Errors
 ///
-/// See [`OpenError`]. A replica that was refused is refused again: the evidence is never changed to fit.
+/// See [`OpenError`]. What was refused is refused again: the evidence is never changed to fit.
 pub fn open(options: LogOptions, rng: Rng) -> Result<(LogHandle, Receiver<LogEvent>), OpenError> {
     let path = options.path.clone();
     match layout::inspect(&path) {

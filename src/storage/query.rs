@@ -109,3 +109,181 @@ impl TaskQuery {
             .collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::clock::Timestamp;
+    use crate::model::{AgentId, Container, Resources, TaskConfig, TaskEvent};
+    use crate::storage::Op;
+    use std::collections::BTreeMap;
+
+    fn event(status: ScheduleStatus) -> TaskEvent {
+        TaskEvent {
+            at: Timestamp(1),
+            status,
+            message: None,
+            scheduler: None,
+        }
+    }
+
+    fn add(tables: &mut Tables, role: &str, env: &str, name: &str) {
+        let job = JobKey::new(role, env, name).unwrap();
+        let id = |i: InstanceId| TaskId::new(&format!("{role}-{env}-{name}-{i}"));
+        let config = TaskConfig {
+            job,
+            owner: None,
+            is_service: true,
+            priority: 0,
+            max_task_failures: 1,
+            production: false,
+            tier: None,
+            resources: Resources::default(),
+            port_names: BTreeSet::new(),
+            names_gpus: false,
+            constraints: BTreeSet::new(),
+            fetcher_uris: BTreeSet::new(),
+            task_links: BTreeMap::new(),
+            contact_email: None,
+            executor: None,
+            metadata: BTreeSet::new(),
+            partition_policy: None,
+            sla_policy: None,
+            container: Container::default(),
+        };
+        let ops = [
+            Op::AddTasks {
+                config: Arc::new(config),
+                tasks: (0..2).map(|i| (i, id(i))).collect(),
+                event: event(ScheduleStatus::Pending),
+            },
+            Op::Assign {
+                task: id(1),
+                agent: AgentId::new("agent"),
+                host: format!("host-{name}").as_str().into(),
+                ports: BTreeMap::new(),
+                event: event(ScheduleStatus::Assigned),
+            },
+        ];
+        ops.iter().for_each(|op| tables.apply(op).unwrap());
+    }
+
+    fn tables() -> Tables {
+        let mut tables = Tables::default();
+        for (role, env, name) in [
+            ("a", "prod", "x"),
+            ("a", "prod", "y"),
+            ("a", "test", "x"),
+            ("ab", "prod", "x"),
+            ("b", "prod", "x"),
+        ] {
+            add(&mut tables, role, env, name);
+        }
+        tables
+    }
+
+    fn found(query: &TaskQuery) -> usize {
+        let tables = tables();
+        let found = query.run(&tables);
+        assert!(found.iter().all(|task| query.matches(task)));
+        let scanned = tables.tasks().filter(|task| query.matches(task)).count();
+        if (query.offset, query.limit) == (0, 0) {
+            assert_eq!(
+                found.len(),
+                scanned,
+                "an index gave other tasks than a scan"
+            );
+        }
+        found.len()
+    }
+
+    #[test]
+    fn restrictions_are_joined_and_empty_ones_do_not_count() {
+        let all = TaskQuery::default;
+        let some = |text: &str| Some(text.to_owned());
+        assert_eq!(found(&all()), 10);
+        assert_eq!(
+            found(&TaskQuery {
+                role: some("a"),
+                ..all()
+            }),
+            6
+        );
+        assert_eq!(
+            found(&TaskQuery {
+                role: some("  "),
+                ..all()
+            }),
+            10
+        );
+        assert_eq!(
+            found(&TaskQuery {
+                role: some("c"),
+                ..all()
+            }),
+            0
+        );
+        assert_eq!(
+            found(&TaskQuery {
+                job_name: some("x"),
+                ..all()
+            }),
+            8
+        );
+        let job = TaskQuery {
+            role: some("a"),
+            environment: some("prod"),
+            job_name: some("x"),
+            ..all()
+        };
+        assert_eq!(found(&job), 2);
+        let assigned = BTreeSet::from([ScheduleStatus::Assigned]);
+        assert_eq!(
+            found(&TaskQuery {
+                statuses: assigned,
+                ..job.clone()
+            }),
+            1
+        );
+        assert_eq!(
+            found(&TaskQuery {
+                instances: BTreeSet::from([7]),
+                ..job.clone()
+            }),
+            0
+        );
+        let hosts = BTreeSet::from(["host-y".to_owned()]);
+        assert_eq!(
+            found(&TaskQuery {
+                hosts: hosts.clone(),
+                ..all()
+            }),
+            1
+        );
+        assert_eq!(found(&TaskQuery { hosts, ..job }), 0);
+        let task_ids = BTreeSet::from([TaskId::new("b-prod-x-0"), TaskId::new("gone")]);
+        assert_eq!(found(&TaskQuery { task_ids, ..all() }), 1);
+        let jobs = TaskQuery::of_job(&JobKey::new("b", "prod", "x").unwrap());
+        assert_eq!(found(&jobs), 2);
+        assert_eq!(found(&TaskQuery { offset: 8, ..all() }), 2);
+        assert_eq!(
+            found(&TaskQuery {
+                offset: 1,
+                limit: 3,
+                ..all()
+            }),
+            3
+        );
+    }
+
+    #[test]
+    fn jobs_of_a_role_are_those_of_no_other() {
+        let tables = tables();
+        let names = |role: &str| -> Vec<String> {
+            tables.jobs_of_role(role).map(ToString::to_string).collect()
+        };
+        assert_eq!(names("a"), ["a/prod/x", "a/prod/y", "a/test/x"]);
+        assert_eq!(names("ab"), ["ab/prod/x"]);
+        assert!(names("aa").is_empty() && names("no such role").is_empty());
+    }
+}

@@ -29,11 +29,17 @@ impl Drop for Running {
 }
 
 fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port()
 }
 
 fn serves(port: u16, path: &str) -> bool {
-    let Ok(mut stream) = TcpStream::connect(("127.0.0.1", port)) else { return false };
+    let Ok(mut stream) = TcpStream::connect(("127.0.0.1", port)) else {
+        return false;
+    };
     let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
     let mut answer = String::new();
     stream.write_all(request.as_bytes()).is_ok()
@@ -74,8 +80,15 @@ fn run(dir: &Path) -> (f64, f64) {
     drop(fs::remove_dir_all(dir));
     fs::create_dir_all(dir).unwrap();
     let path = format!("--path={}", dir.join("db").display());
-    let made = Command::new(AURORA).args(["log", "initialize", &path]).output().unwrap();
-    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    let made = Command::new(AURORA)
+        .args(["log", "initialize", &path])
+        .output()
+        .unwrap();
+    assert!(
+        made.status.success(),
+        "{}",
+        String::from_utf8_lossy(&made.stderr)
+    );
     let key = format!("-agent_key_file={}", dir.join("agent.key").display());
     let begun = figures::now();
     let mut running = Running(vec![start(&[
@@ -106,7 +119,8 @@ fn run(dir: &Path) -> (f64, f64) {
 
 fn main() {
     let runs = figures::argument("runs", 5);
-    let dir: PathBuf = std::env::temp_dir().join(format!("aurora-bench-start-{}", std::process::id()));
+    let dir: PathBuf =
+        std::env::temp_dir().join(format!("aurora-bench-start-{}", std::process::id()));
     let (mut ready, mut rss) = (Vec::new(), Vec::new());
     for _ in 0..runs {
         let (ms, mb) = run(&dir);

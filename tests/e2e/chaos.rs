@@ -34,7 +34,10 @@ struct Job {
 }
 
 fn service_line(judge: &Path) -> String {
-    format!("echo \"start {{{{thermos.task_id}}}} $$\" >> {}; exec sleep 86400", judge.display())
+    format!(
+        "echo \"start {{{{thermos.task_id}}}} $$\" >> {}; exec sleep 86400",
+        judge.display()
+    )
 }
 
 fn batch_line(judge: &Path) -> String {
@@ -52,23 +55,34 @@ fn verdict(judge: &Path) -> (Lines, Lines) {
     let (mut starts, mut ends) = (Lines::new(), Lines::new());
     for line in fs::read_to_string(judge).unwrap_or_default().lines() {
         let parts: Vec<&str> = line.split(' ').collect();
-        let [what, id, pid] = parts[..] else { panic!("a torn line: {line:?}") };
-        let lines = if what == "start" { &mut starts } else { &mut ends };
-        lines.entry(id.to_owned()).or_default().push(pid.parse().unwrap());
+        let [what, id, pid] = parts[..] else {
+            panic!("a torn line: {line:?}")
+        };
+        let lines = if what == "start" {
+            &mut starts
+        } else {
+            &mut ends
+        };
+        lines
+            .entry(id.to_owned())
+            .or_default()
+            .push(pid.parse().unwrap());
     }
     (starts, ends)
 }
 
 /// Calls until there is an answer that says whether it was done: a request id makes that safe.
 fn insist(world: &World, request: &aurora::thrift::service::Request, id: &str) {
-    wait("an answer to a repeated request", || match call(world, request, Some(id)) {
-        Outcome::Answered(response) if is_transient(&response) => false,
-        Outcome::Answered(response) => {
-            // "Already exists" would mean that the repeat was taken for a new request.
-            assert!(is_ok(&response), "{id}: {response:?}");
-            true
+    wait("an answer to a repeated request", || {
+        match call(world, request, Some(id)) {
+            Outcome::Answered(response) if is_transient(&response) => false,
+            Outcome::Answered(response) => {
+                // "Already exists" would mean that the repeat was taken for a new request.
+                assert!(is_ok(&response), "{id}: {response:?}");
+                true
+            }
+            Outcome::Unknown => false,
         }
-        Outcome::Unknown => false,
     });
 }
 
@@ -82,7 +96,11 @@ fn load(world: &World, judge: &Path, round: usize, stop: &AtomicBool) -> Vec<Job
         }
         let name = format!("j{round}_{number}");
         let service = rng.one_in(2);
-        let line = if service { service_line(judge) } else { batch_line(judge) };
+        let line = if service {
+            service_line(judge)
+        } else {
+            batch_line(judge)
+        };
         let instances = 1 + rng.index(2);
         let request = create(&name, i32::try_from(instances).unwrap(), service, &line);
         let mut known = Known::Alive;
@@ -96,7 +114,12 @@ fn load(world: &World, judge: &Path, round: usize, stop: &AtomicBool) -> Vec<Job
         } else {
             insist(world, &request, &format!("create-{name}"));
         }
-        jobs.push(Job { name, instances, service, known });
+        jobs.push(Job {
+            name,
+            instances,
+            service,
+            known,
+        });
         if rng.one_in(2) {
             let index = rng.index(jobs.len());
             let victim = &mut jobs[index];
@@ -105,12 +128,18 @@ fn load(world: &World, judge: &Path, round: usize, stop: &AtomicBool) -> Vec<Job
                 victim.known = Known::Killed;
             }
         }
+        // A few dozen jobs a second are load enough; the rest of the time is for the kills.
+        std::thread::sleep(Duration::from_millis(20));
     }
     jobs
 }
 
 fn rounds() -> usize {
-    if std::env::var("AURORA_LONG").as_deref() == Ok("1") { 100 } else { 20 }
+    if std::env::var("AURORA_LONG").as_deref() == Ok("1") {
+        100
+    } else {
+        20
+    }
 }
 
 /// The file holds a whole number of lines of both kinds by the time it is looked at.
@@ -124,8 +153,16 @@ fn nothing_acknowledged_is_lost_and_nothing_runs_twice() {
     let mut world = World::new("chaos");
     let judge = world.path("judge");
     world.start_all();
-    insist(&world, &create("steady", 5, true, &service_line(&judge)), "steady");
-    insist(&world, &create("once", 1, false, &batch_line(&judge)), "once");
+    insist(
+        &world,
+        &create("steady", 5, true, &service_line(&judge)),
+        "steady",
+    );
+    insist(
+        &world,
+        &create("once", 1, false, &batch_line(&judge)),
+        "once",
+    );
     wait("the first jobs", || {
         let running = |t: &&ScheduledTask| status_of(t) == ScheduleStatus::Running;
         steady_tasks(&world).is_some_and(|t| t.iter().filter(running).count() == 5)
@@ -156,7 +193,9 @@ fn nothing_acknowledged_is_lost_and_nothing_runs_twice() {
             if which != 0 {
                 world.start_agent();
             }
-            std::thread::sleep(rng.duration(Duration::from_millis(100), Duration::from_millis(500)));
+            std::thread::sleep(
+                rng.duration(Duration::from_millis(100), Duration::from_millis(500)),
+            );
             stop.store(true, Ordering::Relaxed);
             loader.join().unwrap()
         }));
@@ -169,7 +208,9 @@ fn nothing_acknowledged_is_lost_and_nothing_runs_twice() {
 fn judge_the_end(world: &World, judge: &Path, jobs: &[Job], before: &Lines) {
     let mut last = String::new();
     let settled = |last: &mut String| {
-        let Some(all) = tasks(world) else { return false };
+        let Some(all) = tasks(world) else {
+            return false;
+        };
         *last = difference(&all, jobs, judge);
         last.is_empty()
     };
@@ -189,18 +230,33 @@ fn judge_the_end(world: &World, judge: &Path, jobs: &[Job], before: &Lines) {
     for (id, pids) in before {
         assert_eq!(starts.get(id), Some(pids), "{id} was started again");
     }
-    let steady: BTreeSet<String> =
-        all.iter().filter(|t| job_of(t) == "steady").map(id_of).collect();
+    let steady: BTreeSet<String> = all
+        .iter()
+        .filter(|t| job_of(t) == "steady")
+        .map(id_of)
+        .collect();
     assert_eq!(steady.len(), 5, "a steady task was replaced: {steady:?}");
     for id in &steady {
         assert_eq!(before.get(id), starts.get(id), "{id} has another process");
     }
     for task in &all {
         let id = id_of(task);
-        let events: Vec<_> = task.task_events.iter().map(|e| (e.status, &e.message)).collect();
-        assert_ne!(status_of(task), ScheduleStatus::Lost, "{id} was lost: {events:?}");
+        let events: Vec<_> = task
+            .task_events
+            .iter()
+            .map(|e| (e.status, &e.message))
+            .collect();
+        assert_ne!(
+            status_of(task),
+            ScheduleStatus::Lost,
+            "{id} was lost: {events:?}"
+        );
         if status_of(task) == ScheduleStatus::Finished {
-            assert_eq!(ends.get(&id).map(Vec::len), Some(1), "{id} is FINISHED and did not end");
+            assert_eq!(
+                ends.get(&id).map(Vec::len),
+                Some(1),
+                "{id} is FINISHED and did not end"
+            );
         }
     }
 }
@@ -212,33 +268,56 @@ fn difference(all: &[ScheduledTask], jobs: &[Job], judge: &Path) -> String {
         by_job.entry(job_of(task)).or_default().push(task);
     }
     let count = |name: &str, status: ScheduleStatus| {
-        by_job.get(name).map_or(0, |t| t.iter().filter(|t| status_of(t) == status).count())
+        by_job
+            .get(name)
+            .map_or(0, |t| t.iter().filter(|t| status_of(t) == status).count())
     };
     for job in jobs {
         let running = count(&job.name, ScheduleStatus::Running);
         let finished = count(&job.name, ScheduleStatus::Finished);
         let total = by_job.get(&job.name).map_or(0, Vec::len);
         let ended = count(&job.name, ScheduleStatus::Killed) + finished;
+        let lost = count(&job.name, ScheduleStatus::Lost);
         let good = match (job.known, job.service) {
             (Known::Alive, true) => running == job.instances && total == job.instances,
             (Known::Alive, false) => finished == job.instances && total == job.instances,
-            // A task that never left PENDING is removed outright.
-            (Known::Killed, _) => ended == total,
+            // A task that never left PENDING is removed outright; one that was killed before its
+            // agent had heard of it is LOST.
+            (Known::Killed, _) => ended + lost == total,
             (Known::Open, true) => total == 0 || running == job.instances,
             (Known::Open, false) => total == 0 || finished == job.instances,
         };
         if !good {
-            let states: Vec<_> = by_job.get(&job.name).into_iter().flatten().map(|t| status_of(t)).collect();
-            return format!("{} ({:?}, service {}): {states:?}", job.name, job.known, job.service);
+            let states: Vec<_> = by_job
+                .get(&job.name)
+                .into_iter()
+                .flatten()
+                .map(|t| status_of(t))
+                .collect();
+            return format!(
+                "{} ({:?}, service {}): {states:?}",
+                job.name, job.known, job.service
+            );
         }
     }
-    let running: BTreeSet<String> =
-        all.iter().filter(|t| status_of(t) == ScheduleStatus::Running).map(id_of).collect();
+    let running: BTreeSet<String> = all
+        .iter()
+        .filter(|t| status_of(t) == ScheduleStatus::Running)
+        .map(id_of)
+        .collect();
     let alive = |pids: &[u32]| pids.iter().any(|p| is_sleeping(*p));
-    let living: BTreeSet<String> =
-        verdict(judge).0.into_iter().filter(|(_, pids)| alive(pids)).map(|(id, _)| id).collect();
+    let living: BTreeSet<String> = verdict(judge)
+        .0
+        .into_iter()
+        .filter(|(_, pids)| alive(pids))
+        .map(|(id, _)| id)
+        .collect();
     let odd: Vec<_> = running.symmetric_difference(&living).collect();
-    if odd.is_empty() { String::new() } else { format!("RUNNING and living differ: {odd:?}") }
+    if odd.is_empty() {
+        String::new()
+    } else {
+        format!("RUNNING and living differ: {odd:?}")
+    }
 }
 
 /// Whether this process is one of our services.

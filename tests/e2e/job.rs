@@ -8,7 +8,7 @@ use aurora::thrift::{Protocol, message};
 /// What became of a call.
 pub enum Outcome {
     /// The scheduler answered.
-    Answered(Response),
+    Answered(Box<Response>),
     /// The connection ended, or there was none: it may or may not have been done.
     Unknown,
 }
@@ -22,10 +22,12 @@ pub fn call(world: &World, request: &Request, id: Option<&str>) -> Outcome {
     if let Some(id) = id {
         headers.push(("X-Aurora-Request-Id", id));
     }
-    let Ok((status, body)) = world.post("/api", &headers, &body) else { return Outcome::Unknown };
+    let Ok((status, body)) = world.post("/api", &headers, &body) else {
+        return Outcome::Unknown;
+    };
     assert_eq!(status, 200, "{}", String::from_utf8_lossy(&body));
     let reply = message::decode_reply(Protocol::Binary, &body).unwrap();
-    Outcome::Answered(reply.outcome.unwrap())
+    Outcome::Answered(Box::new(reply.outcome.unwrap()))
 }
 
 pub fn is_ok(response: &Response) -> bool {
@@ -37,8 +39,15 @@ pub fn is_transient(response: &Response) -> bool {
 }
 
 pub fn key(name: &str) -> JobKey {
-    let user = nix::unistd::User::from_uid(nix::unistd::Uid::effective()).unwrap().unwrap().name;
-    JobKey { role: Some(user), environment: Some("devel".into()), name: Some(name.into()) }
+    let user = nix::unistd::User::from_uid(nix::unistd::Uid::effective())
+        .unwrap()
+        .unwrap()
+        .name;
+    JobKey {
+        role: Some(user),
+        environment: Some("devel".into()),
+        name: Some(name.into()),
+    }
 }
 
 /// A job of one process.
@@ -62,7 +71,11 @@ pub fn create(name: &str, instances: i32, service: bool, cmdline: &str) -> Reque
         job: Some(key.clone()),
         is_service: service,
         max_task_failures: 1,
-        resources: vec![Resource::NumCpus(0.05), Resource::RamMb(8), Resource::DiskMb(8)],
+        resources: vec![
+            Resource::NumCpus(0.05),
+            Resource::RamMb(8),
+            Resource::DiskMb(8),
+        ],
         executor_config: Some(ExecutorConfig {
             name: Some("AuroraExecutor".into()),
             data: Some(data.to_string()),
@@ -71,32 +84,48 @@ pub fn create(name: &str, instances: i32, service: bool, cmdline: &str) -> Reque
     };
     let description = JobConfiguration {
         key: Some(key),
-        owner: Some(Identity { user: Some("tester".into()) }),
+        owner: Some(Identity {
+            user: Some("tester".into()),
+        }),
         task_config: Some(task),
         instance_count: instances,
         ..JobConfiguration::default()
     };
-    Request::CreateJob(Box::new(CreateJob { description: Some(description) }))
+    Request::CreateJob(Box::new(CreateJob {
+        description: Some(description),
+    }))
 }
 
 pub fn kill(name: &str) -> Request {
-    let call = KillTasks { job: Some(key(name)), ..KillTasks::default() };
+    let call = KillTasks {
+        job: Some(key(name)),
+        ..KillTasks::default()
+    };
     Request::KillTasks(Box::new(call))
 }
 
 /// All tasks that the scheduler stores.
 pub fn tasks(world: &World) -> Option<Vec<ScheduledTask>> {
-    let query = GetTasksStatus { query: Some(TaskQuery::default()) };
-    match call(world, &Request::GetTasksStatus(Box::new(query)), None) {
-        Outcome::Answered(Response { result: Some(ResponseResult::ScheduleStatusResult(r)), .. }) => {
-            Some(r.tasks)
-        }
-        Outcome::Answered(_) | Outcome::Unknown => None,
+    let query = GetTasksStatus {
+        query: Some(TaskQuery::default()),
+    };
+    let Outcome::Answered(answer) = call(world, &Request::GetTasksStatus(Box::new(query)), None)
+    else {
+        return None;
+    };
+    match answer.result {
+        Some(ResponseResult::ScheduleStatusResult(result)) => Some(result.tasks),
+        Some(_) | None => None,
     }
 }
 
 pub fn id_of(task: &ScheduledTask) -> String {
-    task.assigned_task.as_ref().unwrap().task_id.clone().unwrap()
+    task.assigned_task
+        .as_ref()
+        .unwrap()
+        .task_id
+        .clone()
+        .unwrap()
 }
 
 pub fn job_of(task: &ScheduledTask) -> String {

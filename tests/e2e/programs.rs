@@ -26,10 +26,18 @@ fn quickstart_in(world: &World, dir: &str) -> Command {
 
 fn assert_one_clear_line(output: &Output, part: &str, world: &World) {
     let said = String::from_utf8_lossy(&output.stderr);
-    assert!(!output.status.success(), "it should have failed: {}", text(output));
+    assert!(
+        !output.status.success(),
+        "it should have failed: {}",
+        text(output)
+    );
     assert!(said.contains(part), "expected {part:?} in: {said}");
     assert_eq!(said.trim().lines().count(), 1, "more than one line: {said}");
-    assert_eq!(processes_below(&world.dir), [] as [u32; 0], "something was left running");
+    assert_eq!(
+        processes_below(&world.dir),
+        [] as [u32; 0],
+        "something was left running"
+    );
 }
 
 #[test]
@@ -38,10 +46,18 @@ fn quickstart_once_runs_a_job_and_leaves_nothing_running() {
     let output = quickstart(&world, &["--once"]).output().unwrap();
     assert!(output.status.success(), "{}", text(&output));
     assert!(text(&output).contains("RUNNING"), "{}", text(&output));
-    assert_eq!(processes_below(&world.dir), [] as [u32; 0], "something was left running");
+    assert_eq!(
+        processes_below(&world.dir),
+        [] as [u32; 0],
+        "something was left running"
+    );
     // The same directory serves again.
     let output = quickstart(&world, &["--once"]).output().unwrap();
-    assert!(output.status.success(), "the second time: {}", text(&output));
+    assert!(
+        output.status.success(),
+        "the second time: {}",
+        text(&output)
+    );
 }
 
 #[test]
@@ -49,17 +65,37 @@ fn quickstart_ends_with_a_signal_and_stops_what_it_started() {
     let world = World::uninitialised("ctrlc");
     let out = fs::File::create(world.path("out")).unwrap();
     let mut child = quickstart(&world, &[]).stdout(out).spawn().unwrap();
-    wait("the welcome", || fs::read_to_string(world.path("out")).unwrap().contains("Ctrl-C"));
-    let said = fs::read_to_string(world.path("out")).unwrap();
-    assert!(said.contains(&format!("http://127.0.0.1:{}/scheduler", world.http_port)), "{said}");
-    assert!(world.get("/scheduler").unwrap().1.contains("hello_world") || {
-        let user = nix::unistd::User::from_uid(nix::unistd::Uid::effective()).unwrap().unwrap().name;
-        world.get(&format!("/scheduler/{user}")).unwrap().1.contains("hello_world")
+    wait("the welcome", || {
+        fs::read_to_string(world.path("out"))
+            .unwrap()
+            .contains("Ctrl-C")
     });
+    let said = fs::read_to_string(world.path("out")).unwrap();
+    assert!(
+        said.contains(&format!("http://127.0.0.1:{}/scheduler", world.http_port)),
+        "{said}"
+    );
+    assert!(
+        world.get("/scheduler").unwrap().1.contains("hello_world") || {
+            let user = nix::unistd::User::from_uid(nix::unistd::Uid::effective())
+                .unwrap()
+                .unwrap()
+                .name;
+            world
+                .get(&format!("/scheduler/{user}"))
+                .unwrap()
+                .1
+                .contains("hello_world")
+        }
+    );
     let pid = nix::unistd::Pid::from_raw(i32::try_from(child.id()).unwrap());
     nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGINT).unwrap();
     assert!(child.wait().unwrap().success());
-    assert_eq!(processes_below(&world.dir), [] as [u32; 0], "something was left running");
+    assert_eq!(
+        processes_below(&world.dir),
+        [] as [u32; 0],
+        "something was left running"
+    );
 }
 
 #[test]
@@ -67,10 +103,16 @@ fn quickstart_killed_outright_leaves_no_process_behind() {
     let world = World::uninitialised("kill9");
     let out = fs::File::create(world.path("out")).unwrap();
     let mut child = quickstart(&world, &[]).stdout(out).spawn().unwrap();
-    wait("the welcome", || fs::read_to_string(world.path("out")).unwrap().contains("Ctrl-C"));
+    wait("the welcome", || {
+        fs::read_to_string(world.path("out"))
+            .unwrap()
+            .contains("Ctrl-C")
+    });
     child.kill().unwrap();
     child.wait().unwrap();
-    wait("everything to end", || processes_below(&world.dir).is_empty());
+    wait("everything to end", || {
+        processes_below(&world.dir).is_empty()
+    });
 }
 
 #[test]
@@ -82,7 +124,10 @@ fn quickstart_says_in_one_line_what_is_in_the_way() {
     drop(holder);
 
     let mut command = quickstart(&world, &["--once"]);
-    let output = command.env("PATH", world.path("empty")).env_remove("AURORA_PYTHON").output();
+    let output = command
+        .env("PATH", world.path("empty"))
+        .env_remove("AURORA_PYTHON")
+        .output();
     assert_one_clear_line(&output.unwrap(), "python3", &world);
 
     fs::write(world.path("file"), "x").unwrap();
@@ -94,7 +139,10 @@ fn quickstart_says_in_one_line_what_is_in_the_way() {
     let dir = format!("--dir={}", world.path("mine").display());
     let output = quickstart_in(&world, &dir).arg("--once").output().unwrap();
     assert_one_clear_line(&output, "another directory", &world);
-    assert!(world.path("mine/photos").is_dir(), "another's files were touched");
+    assert!(
+        world.path("mine/photos").is_dir(),
+        "another's files were touched"
+    );
 
     let output = quickstart(&world, &["--onec"]).output().unwrap();
     assert_one_clear_line(&output, "--once".trim_start_matches('-'), &world);
@@ -116,7 +164,11 @@ fn an_empty_log_waits_for_initialize_and_a_restart() {
     let notices = || world.scheduler_log().matches("EMPTY status").count();
     wait("two notices", || notices() >= 2);
     assert_ne!(world.get("/leaderhealth").unwrap().0, 200);
-    assert_eq!(fs::read_dir(world.path("db")).unwrap().count(), 0, "it wrote into an empty path");
+    assert_eq!(
+        fs::read_dir(world.path("db")).unwrap().count(),
+        0,
+        "it wrote into an empty path"
+    );
     world.kill_scheduler();
 
     let path = format!("--path={}", world.path("db").display());
@@ -150,8 +202,15 @@ fn initialize_refuses_what_it_must_not_touch() {
     let path = format!("--path={}", world.path("db").display());
     let before = contents(&world.path("db"));
     let output = world.log_tool(&["initialize", &path]);
-    assert!(!output.status.success(), "it initialised twice: {}", text(&output));
-    assert!(contents(&world.path("db")) == before, "the second initialize changed something");
+    assert!(
+        !output.status.success(),
+        "it initialised twice: {}",
+        text(&output)
+    );
+    assert!(
+        contents(&world.path("db")) == before,
+        "the second initialize changed something"
+    );
 
     fs::create_dir_all(world.path("other")).unwrap();
     fs::write(world.path("other/letter"), "dear").unwrap();
@@ -165,7 +224,11 @@ fn initialize_refuses_what_it_must_not_touch() {
     world.start_scheduler();
     world.wait_for_leader();
     let output = world.log_tool(&["initialize", &path]);
-    assert!(!output.status.success(), "initialised under a running scheduler: {}", text(&output));
+    assert!(
+        !output.status.success(),
+        "initialised under a running scheduler: {}",
+        text(&output)
+    );
     assert_eq!(world.get("/leaderhealth").unwrap().0, 200);
 }
 
@@ -185,12 +248,26 @@ fn initialize_by_root_gives_the_files_to_the_owner_of_the_parent() {
     let mut seen = 0;
     for (file, _) in contents(&parent) {
         let meta = fs::metadata(&file).unwrap();
-        assert_eq!((meta.uid(), meta.gid()), (65_534, 65_534), "{}", file.display());
-        assert_eq!(meta.permissions().mode() & 0o007, 0, "{} is open to all", file.display());
+        assert_eq!(
+            (meta.uid(), meta.gid()),
+            (65_534, 65_534),
+            "{}",
+            file.display()
+        );
         seen += 1;
     }
     assert!(seen > 0);
-    assert_eq!(fs::metadata(parent.join("scheduler")).unwrap().uid(), 65_534);
+    for closed in ["scheduler/db/replica", "scheduler/agent.key"] {
+        let mode = fs::metadata(parent.join(closed))
+            .unwrap()
+            .permissions()
+            .mode();
+        assert_eq!(mode & 0o007, 0, "{closed} is open to all: {mode:o}");
+    }
+    assert_eq!(
+        fs::metadata(parent.join("scheduler")).unwrap().uid(),
+        65_534
+    );
 }
 
 #[test]
@@ -199,11 +276,21 @@ fn the_log_tool_answers_to_its_mesos_name() {
     let alias = world.path("mesos-log");
     std::os::unix::fs::symlink(AURORA, &alias).unwrap();
     let path = format!("--path={}", world.path("db").display());
-    let output = Command::new(&alias).args(["initialize", &path]).output().unwrap();
+    let output = Command::new(&alias)
+        .args(["initialize", &path])
+        .output()
+        .unwrap();
     assert!(output.status.success(), "{}", text(&output));
     let output = Command::new(&alias).args(["read", &path]).output().unwrap();
     assert!(output.status.success(), "{}", text(&output));
-    assert!(!Command::new(&alias).arg("frobnicate").output().unwrap().status.success());
+    assert!(
+        !Command::new(&alias)
+            .arg("frobnicate")
+            .output()
+            .unwrap()
+            .status
+            .success()
+    );
 }
 
 #[test]
@@ -218,7 +305,12 @@ fn health_answers_whatever_monit_sends() {
         b"GET /health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
     ] {
         let (status, _, body) = exchange(world.http_port, request).unwrap();
-        assert_eq!((status, &body[..]), (200, &b"OK\n"[..]), "{}", String::from_utf8_lossy(request));
+        assert_eq!(
+            (status, &body[..]),
+            (200, &b"OK\n"[..]),
+            "{}",
+            String::from_utf8_lossy(request)
+        );
     }
 }
 
@@ -226,9 +318,15 @@ fn health_answers_whatever_monit_sends() {
 fn flags_that_would_mislead_stop_the_start_in_one_line() {
     let world = World::new("flags");
     for (flag, part) in [
-        ("-http_authentication_mechanism=BASIC", "http_authentication_mechanism"),
+        (
+            "-http_authentication_mechanism=BASIC",
+            "http_authentication_mechanism",
+        ),
         ("-zk_endpoints=localhost:2181", "zk_endpoints"),
-        ("-mesos_master_address=localhost:5050", "mesos_master_address"),
+        (
+            "-mesos_master_address=localhost:5050",
+            "mesos_master_address",
+        ),
         ("-tls_certificate_file=/x", "tls_certificate_file"),
         ("-http_prot=8081", "http_port"),
         ("-transient_task_state_timeout=5parsecs", "5parsecs"),
@@ -242,7 +340,11 @@ fn flags_that_would_mislead_stop_the_start_in_one_line() {
     let args = world.scheduler_args();
     let output = Command::new(AURORA).args(&args).output().unwrap();
     assert!(!output.status.success());
-    assert!(text(&output).contains(&format!("{}", world.http_port)), "{}", text(&output));
+    assert!(
+        text(&output).contains(&format!("{}", world.http_port)),
+        "{}",
+        text(&output)
+    );
     drop(holder);
 }
 
@@ -267,7 +369,9 @@ fn quitquitquit_and_abortabortabort_end_the_scheduler() {
 #[test]
 fn apache_thrift_drives_the_api_in_every_protocol() {
     let Some(python) = std::env::var_os("AURORA_THRIFT_PYTHON") else {
-        println!("skipped: Apache Thrift as the judge of the wire formats: AURORA_THRIFT_PYTHON is not set");
+        println!(
+            "skipped: Apache Thrift as the judge of the wire formats: AURORA_THRIFT_PYTHON is not set"
+        );
         return;
     };
     let mut world = World::new("thrift");
@@ -276,11 +380,81 @@ fn apache_thrift_drives_the_api_in_every_protocol() {
     for protocol in ["binary", "compact", "json"] {
         let output = Command::new(&python)
             .arg(script)
-            .args(["--url", &format!("http://127.0.0.1:{}/api", world.http_port)])
+            .args([
+                "--url",
+                &format!("http://127.0.0.1:{}/api", world.http_port),
+            ])
             .args(["--protocol", protocol])
             .output()
             .unwrap();
         assert!(output.status.success(), "{protocol}: {}", text(&output));
-        assert!(text(&output).contains("ok createJob"), "{protocol}: {}", text(&output));
+        assert!(
+            text(&output).contains("ok createJob"),
+            "{protocol}: {}",
+            text(&output)
+        );
     }
+}
+
+/// The first fenced block of README.md that begins with this word.
+fn readme_block(language: &str) -> String {
+    let readme = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap();
+    let fence = format!("```{language}\n");
+    let block = readme
+        .split(&fence)
+        .nth(1)
+        .unwrap()
+        .split("```")
+        .next()
+        .unwrap();
+    let indent = block.len() - block.trim_start_matches(' ').len();
+    let lines = block.lines().map(|line| line.get(indent..).unwrap_or(""));
+    lines.fold(String::new(), |text, line| text + line + "\n")
+}
+
+#[test]
+fn the_first_job_of_the_readme_runs_as_written() {
+    let mut world = World::new("readme");
+    world.start_all();
+    fs::write(world.path("clock.aurora"), readme_block("python")).unwrap();
+    let file = world.path("clock.aurora").display().to_string();
+    let user = nix::unistd::User::from_uid(nix::unistd::Uid::effective())
+        .unwrap()
+        .unwrap()
+        .name;
+    let job = format!("local/{user}/devel/clock");
+    let run = |args: &[&str]| {
+        let output = world.client(args);
+        assert!(output.status.success(), "{args:?}: {}", text(&output));
+        text(&output)
+    };
+    run(&["config", "list", &file]);
+    run(&["job", "create", "--wait-until=RUNNING", &job, &file]);
+    assert!(run(&["job", "status", &job]).contains("RUNNING"));
+    assert!(run(&["job", "list", &format!("local/{user}")]).contains(&job));
+    run(&["job", "inspect", &job, &file]);
+    run(&["job", "restart", &job]);
+    assert!(run(&["job", "status", &job]).contains("RUNNING"));
+    // What the task printed is on the agent's pages.
+    wait("the output", || {
+        let request = b"GET /j/task_ids/active HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+        exchange(world.observer_port, request)
+            .is_ok_and(|(status, _, body)| status == 200 && text_of(&body).contains("clock"))
+    });
+    let page = world
+        .get(&format!("/scheduler/{user}/devel/clock"))
+        .unwrap();
+    assert_eq!(page.0, 200);
+    assert!(
+        page.1.contains("RUNNING") && page.1.contains("RESTARTING"),
+        "{}",
+        page.1
+    );
+    run(&["job", "killall", &job]);
+    let again = world.client(&["job", "status", "local/nobody/devel/nothing"]);
+    assert!(!again.status.success(), "{}", text(&again));
+}
+
+fn text_of(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
 }

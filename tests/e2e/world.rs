@@ -26,7 +26,10 @@ impl World {
     /// An initialised log and nothing running.
     pub fn new(name: &str) -> Self {
         let world = Self::uninitialised(name);
-        let out = world.log_tool(&["initialize", &format!("--path={}", world.path("db").display())]);
+        let out = world.log_tool(&[
+            "initialize",
+            &format!("--path={}", world.path("db").display()),
+        ]);
         assert!(out.status.success(), "initialize: {}", text(&out));
         world
     }
@@ -37,11 +40,17 @@ impl World {
         drop(fs::remove_dir_all(&dir));
         fs::create_dir_all(&dir).unwrap();
         let [http_port, peer_port, observer_port] = free_ports();
-        let world =
-            Self { dir, http_port, peer_port, observer_port, scheduler: None, agent: None, is_view: false };
-        let clusters = format!(
-            r#"[{{"name": "local", "scheduler_uri": "http://127.0.0.1:{http_port}",}}]"#
-        );
+        let world = Self {
+            dir,
+            http_port,
+            peer_port,
+            observer_port,
+            scheduler: None,
+            agent: None,
+            is_view: false,
+        };
+        let clusters =
+            format!(r#"[{{"name": "local", "scheduler_uri": "http://127.0.0.1:{http_port}",}}]"#);
         fs::write(world.path("clusters.json"), clusters).unwrap();
         world
     }
@@ -52,18 +61,22 @@ impl World {
 
     /// The log tool, under its Mesos name.
     pub fn log_tool(&self, args: &[&str]) -> Output {
-        Command::new(AURORA).arg("log").args(args).stdin(Stdio::null()).output().unwrap()
+        Command::new(AURORA)
+            .arg("log")
+            .args(args)
+            .stdin(Stdio::null())
+            .output()
+            .unwrap()
     }
 
     /// The client, as a person would call it.
     pub fn client(&self, args: &[&str]) -> Output {
-        self.client_command(args).output().unwrap()
-    }
-
-    pub fn client_command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(AURORA);
-        command.args(args).env("AURORA_CONFIG_ROOT", &self.dir).stdin(Stdio::null());
         command
+            .args(args)
+            .env("AURORA_CONFIG_ROOT", &self.dir)
+            .stdin(Stdio::null());
+        command.output().unwrap()
     }
 
     pub fn scheduler_args(&self) -> Vec<String> {
@@ -99,7 +112,11 @@ impl World {
 
     fn start(&self, name: &str, args: &[String]) -> Child {
         let log = self.path(&format!("{name}.log"));
-        let log = fs::File::options().create(true).append(true).open(log).unwrap();
+        let log = fs::File::options()
+            .create(true)
+            .append(true)
+            .open(log)
+            .unwrap();
         Command::new(AURORA)
             .args(args)
             .stdin(Stdio::null())
@@ -127,11 +144,9 @@ impl World {
     }
 
     pub fn wait_for_leader(&mut self) {
-        wait("the scheduler to lead", || self.get("/leaderhealth").is_some_and(|(s, _)| s == 200));
-    }
-
-    pub fn scheduler_pid(&self) -> u32 {
-        self.scheduler.as_ref().unwrap().id()
+        wait("the scheduler to lead", || {
+            self.get("/leaderhealth").is_some_and(|(s, _)| s == 200)
+        });
     }
 
     /// SIGKILL, and waits until it is gone.
@@ -153,7 +168,9 @@ impl World {
     /// Waits for the scheduler to end by itself and gives its status.
     pub fn join_scheduler(&mut self) -> i32 {
         let mut child = self.scheduler.take().unwrap();
-        wait("the scheduler to end", || child.try_wait().unwrap().is_some());
+        wait("the scheduler to end", || {
+            child.try_wait().unwrap().is_some()
+        });
         child.wait().unwrap().code().unwrap_or(-1)
     }
 
@@ -231,7 +248,11 @@ impl Drop for World {
 /// Both streams of a program as text.
 pub fn text(output: &Output) -> String {
     let (out, err) = (&output.stdout, &output.stderr);
-    format!("{}{}", String::from_utf8_lossy(out), String::from_utf8_lossy(err))
+    format!(
+        "{}{}",
+        String::from_utf8_lossy(out),
+        String::from_utf8_lossy(err)
+    )
 }
 
 /// Looks again until `done`, or fails the test.
@@ -244,15 +265,19 @@ pub fn wait(what: &str, mut done: impl FnMut() -> bool) {
 }
 
 /// The clock of the tests.
-#[expect(clippy::disallowed_methods, reason = "tests of real processes run in real time")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "tests of real processes run in real time"
+)]
 pub fn now() -> Instant {
     Instant::now()
 }
 
 fn free_ports<const N: usize>() -> [u16; N] {
     // All are held at once, so that none is given twice.
-    let held: Vec<TcpListener> =
-        (0..N).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
+    let held: Vec<TcpListener> = (0..N)
+        .map(|_| TcpListener::bind("127.0.0.1:0").unwrap())
+        .collect();
     std::array::from_fn(|i| held[i].local_addr().unwrap().port())
 }
 
@@ -264,13 +289,21 @@ pub fn exchange(port: u16, request: &[u8]) -> std::io::Result<(u16, String, Vec<
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer)?;
     let cut = || std::io::Error::from(std::io::ErrorKind::UnexpectedEof);
-    let end = answer.windows(4).position(|w| w == b"\r\n\r\n").ok_or_else(cut)?;
+    let end = answer
+        .windows(4)
+        .position(|w| w == b"\r\n\r\n")
+        .ok_or_else(cut)?;
     let head = String::from_utf8_lossy(&answer[..end]).into_owned();
-    let status = head.split(' ').nth(1).and_then(|s| s.parse().ok()).ok_or_else(cut)?;
+    let status = head
+        .split(' ')
+        .nth(1)
+        .and_then(|s| s.parse().ok())
+        .ok_or_else(cut)?;
     let body = answer[end + 4..].to_vec();
     let length = head.lines().find_map(|l| {
         let (name, value) = l.split_once(':')?;
-        name.eq_ignore_ascii_case("content-length").then(|| value.trim().parse::<usize>().ok())?
+        name.eq_ignore_ascii_case("content-length")
+            .then(|| value.trim().parse::<usize>().ok())?
     });
     if length.is_some_and(|l| l != body.len()) {
         return Err(cut());
@@ -284,7 +317,13 @@ pub fn processes_below(dir: &Path) -> Vec<u32> {
     let mut found = Vec::new();
     for entry in fs::read_dir("/proc").unwrap() {
         let Ok(entry) = entry else { continue };
-        let Some(pid) = entry.file_name().to_str().and_then(|n| n.parse::<u32>().ok()) else { continue };
+        let Some(pid) = entry
+            .file_name()
+            .to_str()
+            .and_then(|n| n.parse::<u32>().ok())
+        else {
+            continue;
+        };
         if pid == std::process::id() {
             continue;
         }
@@ -293,7 +332,10 @@ pub fn processes_below(dir: &Path) -> Vec<u32> {
             bytes.windows(dir.len()).any(|w| w == dir)
         };
         let cwd = fs::read_link(entry.path().join("cwd")).unwrap_or_default();
-        if names("cmdline") || names("environ") || cwd.as_os_str().as_encoded_bytes().starts_with(dir) {
+        if names("cmdline")
+            || names("environ")
+            || cwd.as_os_str().as_encoded_bytes().starts_with(dir)
+        {
             found.push(pid);
         }
     }
@@ -308,7 +350,8 @@ fn kill_all_below(dir: &Path) {
         }
         for pid in left {
             let pid = nix::unistd::Pid::from_raw(i32::try_from(pid).unwrap());
-            drop(nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL));
+            // It may have ended by itself.
+            nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL).unwrap_or_default();
         }
         std::thread::sleep(Duration::from_millis(20));
     }

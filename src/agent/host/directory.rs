@@ -21,7 +21,7 @@ const NAME_BYTES_MAX: usize = 255;
 
 /// Where a task lives.
 #[derive(Clone, Debug)]
-pub(super) struct TaskDirectory {
+pub(in crate::agent) struct TaskDirectory {
     path: PathBuf,
 }
 
@@ -89,22 +89,22 @@ fn name_of(task: &TaskId) -> String {
 
 impl TaskDirectory {
     /// Of a task whose id is path safe.
-    pub(super) fn of(tasks: &Path, task: &TaskId) -> Self {
+    pub(in crate::agent) fn of(tasks: &Path, task: &TaskId) -> Self {
         Self {
             path: tasks.join(name_of(task)),
         }
     }
 
     /// Of an entry of the directory of tasks.
-    pub(super) fn at(path: PathBuf) -> Self {
+    pub(in crate::agent) fn at(path: PathBuf) -> Self {
         Self { path }
     }
 
-    pub(super) fn path(&self) -> &Path {
+    pub(in crate::agent) fn path(&self) -> &Path {
         &self.path
     }
 
-    pub(super) fn sandbox(&self) -> PathBuf {
+    pub(in crate::agent) fn sandbox(&self) -> PathBuf {
         self.path.join(paths::SANDBOX)
     }
 
@@ -162,13 +162,13 @@ impl TaskDirectory {
     }
 
     /// The order; none if it is missing or damaged.
-    pub(super) fn read_order(&self) -> io::Result<Option<Order>> {
+    pub(in crate::agent) fn read_order(&self) -> io::Result<Option<Order>> {
         let bytes = durable::read(&self.path.join(paths::ORDER))?;
         Ok(bytes.and_then(|bytes| Order::decode(&bytes).ok()))
     }
 
     /// The agent's own last word, if it was spoken.
-    pub(super) fn read_verdict(&self) -> io::Result<Option<TaskRecord>> {
+    pub(in crate::agent) fn read_verdict(&self) -> io::Result<Option<TaskRecord>> {
         let bytes = durable::read(&self.path.join(paths::VERDICT))?.unwrap_or_default();
         Ok(match Record::decode(&bytes, 0) {
             Some((Record::Task(record), _)) => Some(record),

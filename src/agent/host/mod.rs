@@ -38,5 +38,6 @@ mod tests;
 mod watch;
 
 pub use config::HostConfig;
+pub(in crate::agent) use directory::TaskDirectory;
 pub use error::{HostError, LaunchError, UnknownTask};
 pub use host::TaskHost;

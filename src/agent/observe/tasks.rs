@@ -1,19 +1,17 @@
 //! Tasks as their files tell: the order, and the checkpoint of the executor.
 
+use crate::agent::host::TaskDirectory;
 use crate::executor::checkpoint::{ProcessEvent, Record, Tail, TaskRecord, TaskStateRecord};
 use crate::executor::order::Order;
 use crate::executor::paths;
 use crate::model::TaskId;
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
 
 /// Where the tasks are, below the work directory.
 const TASKS: &str = "tasks";
-
-/// Largest order that is read.
-const ORDER_BYTES_MAX: u64 = 20 << 20;
 
 /// What happened in one run of a process.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -101,8 +99,10 @@ pub(super) fn all(work_dir: &Path) -> Vec<TaskView> {
     let Ok(entries) = fs::read_dir(work_dir.join(TASKS)) else {
         return Vec::new();
     };
-    let names = entries.filter_map(|e| e.ok()?.file_name().into_string().ok());
-    let mut tasks: Vec<TaskView> = names.filter_map(|name| one(work_dir, &name)).collect();
+    let paths = entries.filter_map(|entry| Some(entry.ok()?.path()));
+    let mut tasks: Vec<TaskView> = paths
+        .filter_map(|path| read_or_log(&path, &TaskDirectory::at(path.clone())))
+        .collect();
     tasks.sort_by(|a, b| {
         let key = |t: &TaskView| (-t.state_at_ms(), t.order.task.clone());
         key(a).cmp(&key(b))
@@ -112,40 +112,43 @@ pub(super) fn all(work_dir: &Path) -> Vec<TaskView> {
 
 /// One task. `None` if there is none of that name, or its files cannot be read.
 pub(super) fn one(work_dir: &Path, id: &str) -> Option<TaskView> {
-    if !TaskId::new(id).is_path_safe() {
+    let task = TaskId::new(id);
+    if !task.is_path_safe() {
         return None;
     }
-    let dir = work_dir.join(TASKS).join(id);
-    match read(&dir) {
-        Ok(view) => Some(view),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-        Err(error) => {
-            log::debug!("task {id} cannot be shown: {error}");
-            None
-        }
-    }
+    let directory = TaskDirectory::of(&work_dir.join(TASKS), &task);
+    read_or_log(Path::new(id), &directory)
 }
 
-fn read(dir: &Path) -> io::Result<TaskView> {
-    let mut bytes = Vec::new();
-    let order = File::open(dir.join(paths::ORDER))?;
-    order.take(ORDER_BYTES_MAX).read_to_end(&mut bytes)?;
-    let order = Order::decode(&bytes).map_err(io::Error::other)?;
+fn read_or_log(name: &Path, directory: &TaskDirectory) -> Option<TaskView> {
+    read(directory).unwrap_or_else(|error| {
+        log::debug!("task {} cannot be shown: {error}", name.display());
+        None
+    })
+}
+
+fn read(directory: &TaskDirectory) -> io::Result<Option<TaskView>> {
+    let Some(order) = directory.read_order()? else {
+        return Ok(None);
+    };
     let mut view = TaskView {
         processes: processes(&order.data),
         order,
         states: Vec::new(),
-        sandbox: dir.join(paths::SANDBOX),
+        sandbox: directory.sandbox(),
     };
-    let checkpoint = match File::open(dir.join(paths::CHECKPOINT)) {
-        Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(view),
+    let checkpoint = File::open(directory.path().join(paths::CHECKPOINT));
+    match checkpoint {
+        Ok(file) => {
+            let records = Tail::default().poll(&file)?;
+            records.into_iter().for_each(|r| apply_record(&mut view, r));
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(error) => return Err(error),
-    };
-    for record in Tail::default().poll(&checkpoint)? {
-        apply_record(&mut view, record);
     }
-    Ok(view)
+    // The agent's own last word on a task whose executor has none.
+    view.states.extend(directory.read_verdict()?);
+    Ok(Some(view))
 }
 
 fn apply_record(view: &mut TaskView, record: Record) {

@@ -258,7 +258,7 @@ fn order_to_wire(ballot: u64, order: &Order) -> v1::SchedulerMessage {
         Order::Launch { order, session } => v1::SchedulerMessage::Launch {
             ballot,
             session: session.0,
-            order: order.as_ref().into(),
+            order: Box::new(order.as_ref().into()),
         },
         Order::Reconcile { tasks } => v1::SchedulerMessage::Reconcile {
             ballot,
@@ -297,7 +297,7 @@ impl TryFrom<v1::SchedulerMessage> for SchedulerMessage {
                 session,
                 order,
             } => {
-                let order = Box::new(order.try_into()?);
+                let order = Box::new((*order).try_into()?);
                 let session = AgentSession(session);
                 (ballot, Order::Launch { order, session })
             }

@@ -89,7 +89,7 @@ pub(super) enum SchedulerMessage {
     Launch {
         ballot: u64,
         session: u64,
-        order: LaunchOrder,
+        order: Box<LaunchOrder>,
     },
     Kill {
         ballot: u64,

@@ -53,7 +53,10 @@ impl<R: TaskRunner> Obeyer<'_, R> {
                     .lock()
                     .unwrap_or_else(PoisonError::into_inner)
                     .handle_acknowledged(&task, sequence);
-                self.runner.acknowledge(&task, sequence).await;
+                // That number is no report's: it says nothing of those that the host has made.
+                if sequence != UNKNOWN_TASK_SEQUENCE {
+                    self.runner.acknowledge(&task, sequence).await;
+                }
                 Ok(())
             }
             Order::Kill { task } => match self.runner.kill(&task).await {

@@ -32,7 +32,7 @@ pub use agent::AGENT_FLAGS;
 pub use quickstart::QUICKSTART_FLAGS;
 pub use scheduler::SCHEDULER_FLAGS;
 
-use crate::base::nearest::nearest;
+use crate::base::argv::{self, Arg, ArgvError, Table, Takes};
 use crate::base::units;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -108,9 +108,9 @@ pub enum FlagError {
         /// What was wanted.
         reason: String,
     },
-    /// A flag without the value it needs.
-    #[error("-{0} needs a value: -{0}=VALUE")]
-    MissingValue(String),
+    /// A flag that does not exist, lacks its value, or is no switch.
+    #[error("{0}; -help lists all flags")]
+    Line(#[from] ArgvError),
     /// A flag that must be given.
     #[error("a value for the -{0} flag must be supplied")]
     Required(&'static str),
@@ -130,14 +130,6 @@ pub enum FlagError {
     /// Something that is no flag.
     #[error("unexpected argument '{0}': flags are written -name=value; see -help")]
     Unexpected(String),
-    /// A flag that does not exist.
-    #[error("unknown flag -{name}{hint}; see -help")]
-    Unknown {
-        /// As typed.
-        name: String,
-        /// The nearest right one.
-        hint: String,
-    },
 }
 
 /// The flags of one run, all valid.
@@ -161,35 +153,15 @@ impl Values {
             given: BTreeMap::new(),
             help: false,
         };
-        let mut rest = args.iter().peekable();
-        while let Some(arg) = rest.next() {
-            let Some(body) = arg.strip_prefix("--").or_else(|| arg.strip_prefix('-')) else {
-                return Err(FlagError::Unexpected(arg.clone()));
-            };
-            let (typed, mut value) = match body.split_once('=') {
-                Some((name, value)) => (name, Some(value.to_owned())),
-                None => (body, None),
-            };
-            let name = typed.replace('-', "_");
-            if matches!(name.as_str(), "help" | "h") {
-                values.help = true;
-                continue;
+        for arg in spellings(table).parse(args)? {
+            match arg {
+                // The last one, behind the table's own, is help.
+                Arg::Flag { index, value } => match table.get(index) {
+                    Some(flag) => values.take(flag, value)?,
+                    None => values.help = true,
+                },
+                Arg::Word(word) => return Err(FlagError::Unexpected(word)),
             }
-            let flag = find(table, &name).ok_or_else(|| unknown(table, typed, &name))?;
-            if value.is_none() {
-                let next = rest.next_if(|next| {
-                    if flag.kind == Kind::Bool {
-                        matches!(next.as_str(), "true" | "false")
-                    } else {
-                        !next.starts_with('-')
-                    }
-                });
-                value = next
-                    .cloned()
-                    .or((flag.kind == Kind::Bool).then(|| "true".to_owned()));
-            }
-            let value = value.ok_or_else(|| FlagError::MissingValue(name.clone()))?;
-            values.take(flag, value)?;
         }
         Ok(values)
     }
@@ -218,11 +190,6 @@ impl Values {
             Standing::Stops(_) | Standing::Works => None,
         };
         self.table.iter().filter(idle).filter_map(warn).collect()
-    }
-
-    /// Whether the flag was given on the command line.
-    pub fn is_given(&self, name: &str) -> bool {
-        self.given.contains_key(name)
     }
 
     /// The value as text; `None` if it was not given and has no default.
@@ -319,13 +286,27 @@ fn find(table: &'static [Flag], name: &str) -> Option<&'static Flag> {
     table.iter().find(|f| f.name == name)
 }
 
-fn unknown(table: &'static [Flag], typed: &str, name: &str) -> FlagError {
-    let hint = nearest(name, table.iter().map(|f| f.name));
-    FlagError::Unknown {
-        name: typed.chars().take(80).collect(),
-        hint: hint
-            .map(|n| format!(", did you mean -{n}?"))
-            .unwrap_or_default(),
+/// The table as the command line reader wants it, and `help` behind it.
+fn spellings(table: &[Flag]) -> Table {
+    let takes = |kind| {
+        if kind == Kind::Bool {
+            Takes::Switch
+        } else {
+            Takes::Value
+        }
+    };
+    let mut flags: Vec<_> = table
+        .iter()
+        .map(|f| argv::Flag::new(f.name, takes(f.kind)))
+        .collect();
+    flags.push(argv::Flag {
+        short: Some('h'),
+        ..argv::Flag::new("help", Takes::Switch)
+    });
+    Table {
+        flags,
+        prefixes: false,
+        switch_words: true,
     }
 }
 

@@ -260,7 +260,7 @@ impl Seat<'_> {
             match registry.handle_heard(self.term, self.agent, self.number, event) {
                 Ok(()) => return Ok(()),
                 Err(NotSent::Full(back)) => {
-                    event = Some(back);
+                    event = Some(*back);
                     rt::sleep(FULL_PAUSE).await;
                 }
                 Err(NotSent::Over) => return Err(LinkError::Replaced),

@@ -66,7 +66,7 @@ pub(super) struct Refusal {
 #[derive(Debug)]
 pub(super) enum NotSent {
     /// The queue is full: the event is given back to try again.
-    Full(DriverEvent),
+    Full(Box<DriverEvent>),
     /// The term is over, or the connection has been replaced.
     Over,
 }
@@ -228,7 +228,7 @@ impl Registry {
 
     fn send(&self, event: DriverEvent) -> Result<(), NotSent> {
         self.events.try_send(event).map_err(|error| match error {
-            TrySendError::Full(event) => NotSent::Full(event),
+            TrySendError::Full(event) => NotSent::Full(Box::new(event)),
             TrySendError::Closed(_) => NotSent::Over,
         })
     }
@@ -284,6 +284,12 @@ impl Registry {
             return;
         };
         for order in orders {
+            if is_for_another_session(&order, entry.session) {
+                // The scheduler has not heard of the new session yet, but will: its announcement is in
+                // the queue of events, and without this task in it.
+                log::debug!("a launch for an earlier session of agent {agent} was dropped");
+                continue;
+            }
             let message = SchedulerMessage::Order { ballot, order };
             if link.outbox.try_send(message).is_err() {
                 log::warn!("agent {agent} does not take its orders; its connection is dropped");
@@ -321,6 +327,10 @@ fn offer(hello: &Hello) -> AgentOffer {
         ports: hello.ports.clone(),
         attributes: hello.attributes.clone(),
     }
+}
+
+fn is_for_another_session(order: &Order, present: AgentSession) -> bool {
+    matches!(order, Order::Launch { session, .. } if *session != present)
 }
 
 /// Whom a command concerns, and what is to be said.

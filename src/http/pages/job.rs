@@ -165,7 +165,7 @@ fn instance_page(context: &Context, key: &JobKey, number: InstanceId) -> Page {
 
 fn tiles(counts: &Counts) -> Markup {
     let tile = |number: usize, mood: Mood, label: &str| {
-        let class = if number == 0 { "" } else { mood.class() };
+        let class = if number == 0 { "quiet" } else { mood.class() };
         html! { div class={ "tile " (class) } { b { (number) } span { (label) } } }
     };
     html! {

@@ -64,7 +64,7 @@ fn tiles(context: &Context) -> Markup {
         .count();
     let lost = context.view.agents.len() - connected;
     let tile = |number: i64, mood: Mood, label: &str| {
-        let class = if number == 0 { "tile" } else { mood.class() };
+        let class = if number == 0 { "quiet" } else { mood.class() };
         html! { div class={ "tile " (class) } { b { (number) } span { (label) } } }
     };
     html! {

@@ -201,6 +201,32 @@ fn damaged_values_are_refused_whatever_is_changed_or_cut() {
 }
 
 #[test]
+fn bytes_that_mean_nothing_are_errors_even_under_a_right_checksum() {
+    let mut rng = Rng::from_seed(5);
+    let good = stored::encode_run(&run(1, 5, &[3, 0, 9]))[8..].to_vec();
+    for round in 0..20_000 {
+        let mut payload = good.clone();
+        if round % 2 == 0 {
+            let length = rng.index(40);
+            payload = (0..length).map(|_| rng.next_u64() as u8).collect();
+        }
+        for _ in 0..rng.index(4) {
+            if let Some(byte) = payload.get_mut(rng.index(good.len())) {
+                *byte = rng.next_u64() as u8;
+            }
+        }
+        let mut bytes = Vec::new();
+        crate::base::frame::encode(&payload, &mut bytes);
+        // Whatever comes out has not taken more memory than the bytes are worth.
+        if let Ok(run) = stored::decode_run(&stored::run_key(&run(1, 5, &[3, 0, 9])), &bytes) {
+            assert!(run.values.len() <= payload.len());
+        }
+        Meta::decode(&bytes).ok();
+        Evidence::decode(&bytes).ok();
+    }
+}
+
+#[test]
 fn where_runs_overlap_the_highest_ballot_holds() {
     let scratch = Scratch::new();
     let store = fresh(&scratch);

@@ -56,18 +56,21 @@ const PATH_VARIABLE: &str = "AURORA_TEST_SWEEP_PATH";
 fn held(path: &Path) -> Option<Vec<String>> {
     let answer = answer_path(path);
     fs::remove_file(&answer).ok();
-    Command::new(std::env::current_exe().unwrap())
-        .args([
-            "replog::tests::sweep::a_child_says_what_a_replica_holds",
-            "--exact",
-        ])
+    let child = Command::new(std::env::current_exe().unwrap())
+        .args(["replog::tests::sweep::a_child_says_what_a_replica_holds"])
+        .arg("--exact")
         .env(PATH_VARIABLE, path)
         .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .status()
+        .output()
         .unwrap();
-    let answer = fs::read_to_string(answer).ok()?;
-    Some(answer.lines().map(str::to_owned).collect())
+    let Ok(answer) = fs::read_to_string(answer) else {
+        // Even then the operator is told what it means.
+        let said = String::from_utf8_lossy(&child.stderr);
+        assert!(said.contains("cannot prove that it still holds"), "{said}");
+        return None;
+    };
+    let mut lines = answer.lines().map(str::to_owned);
+    (lines.next().as_deref() == Some("held")).then(|| lines.collect())
 }
 
 fn answer_path(path: &Path) -> PathBuf {
@@ -79,9 +82,11 @@ fn a_child_says_what_a_replica_holds() {
     // Without the variable this is an ordinary run of all tests, and there is nothing to say.
     if let Some(path) = std::env::var_os(PATH_VARIABLE) {
         let path = PathBuf::from(path);
-        if let Some(payloads) = opened_payloads(&path) {
-            fs::write(answer_path(&path), payloads.join("\n")).unwrap();
-        }
+        let answer = match opened_payloads(&path) {
+            Some(payloads) => format!("held\n{}", payloads.join("\n")),
+            None => "refused".to_owned(),
+        };
+        fs::write(answer_path(&path), answer).unwrap();
     }
 }
 

@@ -38,10 +38,7 @@ pub(super) fn run(options: &args::Status, out: &mut dyn Write) -> Result<(), Fai
             }
             Err(OpenError::InUse { .. }) => {
                 writeln!(out, "status      in use by a running process")?;
-                writeln!(
-                    out,
-                    "Its numbers are at /vars of the scheduler, under replicated_log."
-                )?;
+                writeln!(out, "Its numbers are at /vars of the scheduler.")?;
                 Ok(())
             }
             Err(error) => Err(Failure(error.to_string())),

@@ -112,6 +112,8 @@ pub struct Engine {
     effects: VecDeque<Effect>,
     book: Book,
     pending: Pending,
+    /// When groups were last told that room was made.
+    hurried: Instant,
     timers: Timers,
     snapshot: Option<(Snapshot, u64)>,
 }
@@ -136,6 +138,7 @@ impl Engine {
             next_ticket: 1,
             effects: VecDeque::new(),
             book: Book::default(),
+            hurried: Instant::ZERO,
             timers: Timers::default(),
             snapshot: None,
         }

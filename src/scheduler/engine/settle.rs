@@ -15,6 +15,12 @@ use std::time::Duration;
 /// How often old history and answers are looked for.
 pub(super) const HOUSEKEEPING: Duration = Duration::from_secs(60);
 
+/// How long a group waits at most once room was made.
+const HURRY: Duration = Duration::from_secs(1);
+
+/// How many groups are told that room was made.
+const HURRIED_GROUPS: usize = 1_000;
+
 impl Engine {
     /// Keeps a step: its tables are the head, its changes part of the open batch.
     pub(super) fn settle(&mut self, now: Now, done: Done) {
@@ -54,6 +60,9 @@ impl Engine {
                 .find_map(|task| task.agent.as_ref())
         {
             self.book.touch(agent);
+            if is(before, ScheduleStatus::is_assigned) {
+                self.room_was_made(now);
+            }
         }
         if let Some(task) = after {
             if is(after, pending) && !is(before, pending) {
@@ -61,6 +70,16 @@ impl Engine {
                 self.pending.add(now.mono, task, soon);
             }
             self.watch(now, task);
+        }
+    }
+
+    /// Who waits for room should not wait out a long penalty now.
+    ///
+    /// At most once a second, and not where a crowd waits, which would be work for every task that ends.
+    fn room_was_made(&mut self, now: Now) {
+        if now.mono.since(self.hurried) >= HURRY && self.pending.len() <= HURRIED_GROUPS {
+            self.hurried = now.mono;
+            self.pending.hurry(now.mono, HURRY);
         }
     }
 

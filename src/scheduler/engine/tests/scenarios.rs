@@ -292,6 +292,21 @@ fn tasks_wait_for_room_with_a_reason_and_take_it_when_it_comes() {
 }
 
 #[test]
+fn room_that_was_made_is_taken_within_seconds() {
+    let mut world = World::new(8);
+    world.agent_up("a");
+    running(&mut world, "full", 8);
+    world.command(None, &create(config("j", |_| ()), 1));
+    for _ in 0..200 {
+        world.calm();
+    }
+    assert_eq!(world.statuses(&key("j")), [S::Pending]);
+    world.command(None, &kill("full"));
+    world.calm();
+    assert_eq!(world.statuses(&key("j")), [S::Starting]);
+}
+
+#[test]
 fn an_agent_that_stays_away_loses_its_tasks_and_one_that_comes_back_keeps_them() {
     let mut world = World::new(9);
     world.agent_up("a");

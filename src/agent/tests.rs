@@ -1,0 +1,89 @@
+//! The agent as a whole, with a real host in an empty work directory.
+
+use super::host::{HostConfig, HostError};
+use super::resources::{parse_attributes, parse_resources};
+use super::session::Timing;
+use super::{AgentError, AgentOptions, run};
+use crate::base::rng::Rng;
+use crate::driver::embedded::{EmbeddedDriver, EmbeddedOptions};
+use crate::driver::{Driver, DriverEvent};
+use crate::net::Protocol;
+use crate::net::keys::{KeyKind, SecretKey};
+use crate::net::listener::{ListenLimits, PeerListener};
+use crate::rt::{self, Shutdown};
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+fn key() -> SecretKey {
+    SecretKey::from_bytes(KeyKind::Agent, [1; 32])
+}
+
+fn work_dir() -> PathBuf {
+    std::env::temp_dir().join(format!("aurora-agent-{}", Rng::from_os().uuid()))
+}
+
+fn options(work_dir: &Path, scheduler: SocketAddr, observer: SocketAddr) -> AgentOptions {
+    AgentOptions {
+        host: HostConfig::new(work_dir.to_owned(), PathBuf::from("/bin/false"), "h1"),
+        schedulers: vec![scheduler.to_string()],
+        key: key(),
+        resources: parse_resources("cpus:2;mem:512;disk:100;ports:[31000-31009]").unwrap(),
+        attributes: parse_attributes("rack:r1").unwrap(),
+        observer: Some(observer),
+        kill_tasks_on_exit: true,
+        timing: Timing::default(),
+    }
+}
+
+fn any() -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], 0))
+}
+
+#[test]
+fn an_agent_offers_its_machine_and_stops_when_told() {
+    rt::block_on(async {
+        let limits = ListenLimits::default();
+        let mut listener = PeerListener::bind(any(), limits).await.unwrap();
+        let scheduler = listener.local_addr().unwrap();
+        let (_serving, shutdown) = Shutdown::new();
+        let incoming = listener.route(Protocol::Agent);
+        rt::spawn("listener", listener.run(shutdown.clone())).detach();
+        let options_of_driver = EmbeddedOptions::default();
+        let (driver, events) = EmbeddedDriver::start(key(), incoming, options_of_driver, shutdown);
+        driver.lead(1);
+        let dir = work_dir();
+        let (trigger, stop) = Shutdown::new();
+        let agent = rt::spawn("agent", run(options(&dir, scheduler, any()), stop));
+        let event = rt::timeout(PATIENCE, events.recv()).await.unwrap().unwrap();
+        let DriverEvent::AgentUp { offer, tasks } = event else {
+            panic!("not an AgentUp: {event:?}");
+        };
+        assert_eq!((offer.host.as_str(), tasks.len()), ("h1", 0));
+        assert_eq!((offer.total.cpus.0, offer.total.ports), (2000, 10));
+        let names: Vec<&str> = offer.attributes.iter().map(|a| a.name.as_str()).collect();
+        assert_eq!(names, ["host", "rack"]);
+        // Its directory is taken as long as it runs.
+        let (_other, never) = Shutdown::new();
+        let second = run(options(&dir, scheduler, any()), never).await;
+        assert!(
+            matches!(second, Err(AgentError::Host(HostError::InUse(_)))),
+            "{second:?}"
+        );
+        trigger.fire();
+        assert!(rt::timeout(PATIENCE, agent.join()).await.unwrap().is_ok());
+    });
+}
+
+#[test]
+fn a_busy_port_for_the_pages_is_told_before_anything_is_touched() {
+    let taken = TcpListener::bind(any()).unwrap();
+    let address = taken.local_addr().unwrap();
+    let (_trigger, shutdown) = Shutdown::new();
+    let dir = work_dir();
+    let error = rt::block_on(run(options(&dir, any(), address), shutdown)).unwrap_err();
+    assert!(error.to_string().contains(&address.to_string()), "{error}");
+    assert!(!dir.exists());
+}

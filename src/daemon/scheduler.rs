@@ -1,0 +1,433 @@
+//! `aurora-scheduler`: the daemon that decides.
+
+use super::exit::{self, Failure};
+use super::flags::{SCHEDULER_FLAGS, Values, help};
+use super::{log_tool, logging, signals};
+use crate::api::{Api, ApiConfig};
+use crate::base::backoff::Backoff;
+use crate::base::rng::Rng;
+use crate::base::stats;
+use crate::domain::flapping::Flapping;
+use crate::domain::validate::{ContainerType, EnvironmentRule, Rules};
+use crate::driver::embedded::{EmbeddedDriver, EmbeddedOptions};
+use crate::http::{HttpState, LogLevels, Operator};
+use crate::model::{MilliCpus, Resources};
+use crate::net::Protocol;
+use crate::net::http1::Limits;
+use crate::net::keys::{self, KeyError, KeyKind, SecretKey};
+use crate::net::listener::{ListenLimits, PeerListener};
+use crate::replog::{self, LogHandle, LogOptions, ReplicaStatus};
+use crate::rt::{self, Shutdown, ShutdownTrigger};
+use crate::scheduler::{self, EngineOptions, RunError};
+use async_channel::Receiver;
+use log::LevelFilter;
+use nix::sys::signal::Signal;
+use std::collections::BTreeSet;
+use std::io::Write;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How long requests in flight may take to end once the scheduler stops.
+const DRAIN: Duration = Duration::from_secs(5);
+
+/// Commands that may wait for the scheduler's loop.
+const QUEUE: usize = 4096;
+
+/// Runs the daemon until it is told to stop or must.
+///
+/// # Errors
+///
+/// One line for the person who started it, and a status for the supervisor.
+pub fn run(args: &[String], out: &mut dyn Write) -> Result<(), Failure> {
+    let flags = Values::parse(SCHEDULER_FLAGS, args)?;
+    if flags.help {
+        let purpose =
+            "Schedules services, batch jobs and cron jobs on the agents that connect to it.";
+        write!(
+            out,
+            "{}",
+            help("aurora-scheduler", purpose, SCHEDULER_FLAGS)
+        )?;
+        return Ok(());
+    }
+    let plan = Plan::new(&flags)?;
+    let signals = signals::listen()?;
+    logging::start(plan.log_level)?;
+    if flags.is_on("exit_with_parent") && !signals::follow_parent() {
+        return Ok(());
+    }
+    for warning in flags.warnings() {
+        log::warn!("{warning}");
+    }
+    for (name, value) in flags.effective() {
+        log::debug!("flag -{name}={value}");
+        stats::global().text(&format!("flag_{name}"), value);
+    }
+    let result = rt::block_on(serve(plan, signals));
+    logging::flush();
+    result
+}
+
+/// The flags as values.
+struct Plan {
+    cluster: String,
+    hostname: String,
+    http: SocketAddr,
+    peers: SocketAddr,
+    log: LogOptions,
+    key_file: PathBuf,
+    engine: EngineOptions,
+    driver: EmbeddedOptions,
+    api: ApiConfig,
+    cors_origin: Option<String>,
+    log_level: LevelFilter,
+}
+
+impl Plan {
+    fn new(flags: &Values) -> Result<Self, Failure> {
+        let path = PathBuf::from(flags.required("native_log_file_path")?);
+        let path = std::path::absolute(&path)?;
+        let ip = address(flags, "ip")?.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+        let peer_ip = address(flags, "peer_ip")?.unwrap_or(ip);
+        let hostname = match flags.text("hostname") {
+            Some(name) => name.to_owned(),
+            None => system_hostname()?,
+        };
+        let quorum_size: u32 = flags.count("native_log_quorum_size")?;
+        if quorum_size != 1 {
+            return Err(Failure::new(format!(
+                "-native_log_quorum_size={quorum_size}: this version runs one replica only; use 1"
+            )));
+        }
+        let key_file = match flags.text("agent_key_file") {
+            Some(file) => PathBuf::from(file),
+            None => log_tool::agent_key_beside(&path),
+        };
+        let engine = engine_options(flags, &hostname)?;
+        Ok(Self {
+            cluster: flags.required("cluster_name")?.to_owned(),
+            http: SocketAddr::new(ip, flags.count("http_port")?),
+            peers: SocketAddr::new(peer_ip, flags.count("peer_port")?),
+            log: LogOptions {
+                path,
+                quorum_size,
+                empty_notice_interval: flags.time("empty_notice_interval"),
+            },
+            key_file,
+            driver: EmbeddedOptions {
+                agent_timeout: flags.time("agent_timeout"),
+                ..EmbeddedOptions::default()
+            },
+            api: api_config(flags)?,
+            engine,
+            hostname,
+            cors_origin: flags.text("enable_cors_for").map(str::to_owned),
+            log_level: log_level(flags)?,
+        })
+    }
+}
+
+/// The log level of a flag table that has `log_level`.
+///
+/// # Errors
+///
+/// Names the levels there are.
+pub fn log_level(flags: &Values) -> Result<LevelFilter, Failure> {
+    let text = flags.text("log_level").unwrap_or("INFO");
+    text.parse().map_err(|_| {
+        Failure::new(format!(
+            "-log_level={text}: expected one of OFF, ERROR, WARN, INFO, DEBUG, TRACE"
+        ))
+    })
+}
+
+/// An address flag; `None` if it was not given.
+///
+/// # Errors
+///
+/// A text that is no address.
+pub fn address(flags: &Values, name: &str) -> Result<Option<IpAddr>, Failure> {
+    let Some(text) = flags.text(name) else {
+        return Ok(None);
+    };
+    let bad = |_| {
+        Failure::new(format!(
+            "-{name}={text}: expected an IP address of this machine"
+        ))
+    };
+    text.parse().map(Some).map_err(bad)
+}
+
+/// The system's name for this machine.
+///
+/// # Errors
+///
+/// If it is not usable as text.
+pub fn system_hostname() -> Result<String, Failure> {
+    let name = nix::unistd::gethostname().map_err(std::io::Error::from)?;
+    name.into_string()
+        .map_err(|_| Failure::new("this machine's name is not text; set -hostname".into()))
+}
+
+fn engine_options(flags: &Values, hostname: &str) -> Result<EngineOptions, Failure> {
+    let size_mb = |name| i64::try_from(flags.size(name) >> 20).unwrap_or(i64::MAX);
+    let retry = Backoff::new(
+        flags.time("initial_task_kill_retry_interval"),
+        flags.time("transient_task_state_timeout"),
+    );
+    Ok(EngineOptions {
+        scheduler: hostname.into(),
+        executor_overhead: Resources {
+            cpus: MilliCpus::from_cores(flags.float("thermos_executor_cpu")),
+            ram_mb: size_mb("thermos_executor_ram"),
+            ..Resources::default()
+        },
+        max_tasks_per_job: flags.count("max_tasks_per_job")?,
+        max_tasks_per_attempt: flags.count("max_tasks_per_schedule_attempt")?,
+        first_schedule_delay: flags.time("first_schedule_delay"),
+        schedule_penalty: Backoff::new(
+            flags.time("initial_schedule_penalty"),
+            flags.time("max_schedule_penalty"),
+        ),
+        flapping: Flapping {
+            backoff: Backoff::new(
+                flags.time("initial_flapping_task_delay"),
+                flags.time("max_flapping_task_delay"),
+            ),
+            threshold: flags.time("flapping_task_threshold"),
+        },
+        transient_timeout: flags.time("transient_task_state_timeout"),
+        kill_retry: retry,
+        agent_timeout: flags.time("unreachable_agent_grace"),
+        reconcile: (
+            flags.time("reconciliation_initial_delay"),
+            flags.time("reconciliation_explicit_interval"),
+        ),
+        history_min_retention: flags.time("history_min_retention_threshold"),
+        history_retention: flags.time("history_prune_threshold"),
+        history_per_job: flags.count("history_max_per_job_threshold")?,
+        ..EngineOptions::default()
+    })
+}
+
+fn api_config(flags: &Values) -> Result<ApiConfig, Failure> {
+    let pattern = flags.text("allowed_job_environments").unwrap_or_default();
+    let environments = EnvironmentRule::new(pattern)
+        .map_err(|e| Failure::new(format!("-allowed_job_environments: {e}")))?;
+    let mut container_types = BTreeSet::new();
+    for name in flags
+        .text("allowed_container_types")
+        .unwrap_or_default()
+        .split(',')
+    {
+        container_types.insert(match name.trim() {
+            "DOCKER" => ContainerType::Docker,
+            "MESOS" => ContainerType::Mesos,
+            "" => continue,
+            other => {
+                return Err(Failure::new(format!(
+                    "-allowed_container_types: {other} is neither MESOS nor DOCKER"
+                )));
+            }
+        });
+    }
+    let rules = Rules {
+        environments,
+        container_types,
+        allow_docker_parameters: flags.is_on("allow_docker_parameters"),
+        require_docker_use_executor: flags.is_on("require_docker_use_executor"),
+        allow_gpus: flags.is_on("allow_gpu_resource"),
+        allow_fetcher: flags.is_on("enable_mesos_fetcher"),
+        allow_volumes: flags.is_on("allow_container_volumes"),
+        sla_for_non_production: flags.is_on("sla_aware_kill_non_prod"),
+        sla_min_instances: flags.count("min_required_instances_for_sla_check")?,
+        sla_max_duration: flags.time("max_sla_duration_secs"),
+        ..Rules::default()
+    };
+    Ok(ApiConfig {
+        cluster_name: flags.required("cluster_name")?.to_owned(),
+        stats_url_prefix: flags
+            .text("viz_job_url_prefix")
+            .unwrap_or_default()
+            .to_owned(),
+        rules,
+    })
+}
+
+/// The agents' key; made if there is none, so that nobody runs without one.
+fn agent_key(file: &Path) -> Result<SecretKey, Failure> {
+    match keys::load(file, KeyKind::Agent) {
+        Err(KeyError::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
+            let key = keys::generate(file, KeyKind::Agent).map_err(|e| {
+                Failure::new(format!(
+                    "{e}; name a place for the agents' key with -agent_key_file=FILE"
+                ))
+            })?;
+            log::info!(
+                "made {}, the key for agents; give it to them",
+                file.display()
+            );
+            Ok(key)
+        }
+        other => other.map_err(|e| Failure::new(e.to_string())),
+    }
+}
+
+fn busy(flag: &'static str, address: SocketAddr) -> impl Fn(std::io::Error) -> Failure {
+    move |error| {
+        Failure::new(format!(
+            "cannot listen on {address}: {error}; free the port, or choose another one with -{flag}=PORT"
+        ))
+    }
+}
+
+/// Ends the process for `/quitquitquit` and `/abortabortabort`.
+struct Stop(ShutdownTrigger);
+
+impl Operator for Stop {
+    fn quit(&self) {
+        log::info!("asked to quit over HTTP");
+        self.0.fire();
+    }
+
+    // To end at once, without any hook, is what is asked for.
+    fn abort(&self) {
+        std::process::exit(i32::from(exit::OK));
+    }
+}
+
+/// The levels of this process' log.
+struct Levels;
+
+impl LogLevels for Levels {
+    fn levels(&self) -> Vec<(String, LevelFilter)> {
+        logging::levels()
+    }
+
+    fn set_level(&self, prefix: &str, level: Option<LevelFilter>) {
+        logging::set_level(prefix, level);
+    }
+}
+
+async fn serve(plan: Plan, signals: Receiver<Signal>) -> Result<(), Failure> {
+    let http = TcpListener::bind(plan.http).map_err(busy("http_port", plan.http))?;
+    let mut peers = PeerListener::bind(plan.peers, ListenLimits::default())
+        .await
+        .map_err(busy("peer_port", plan.peers))?;
+    let advertised = format!("{}:{}", plan.hostname, http.local_addr()?.port());
+    let path = plan.log.path.clone();
+    let (log, log_events) = replog::open(plan.log, Rng::from_os())
+        .map_err(|e| Failure::new(format!("cannot open the log at {}: {e}", path.display())))?;
+    let key = if log.status() == ReplicaStatus::Empty {
+        // No agent is of use before the log is initialised, which makes the key.
+        SecretKey::random(KeyKind::Agent)
+    } else {
+        agent_key(&plan.key_file)?
+    };
+    let (trigger, shutdown) = Shutdown::new();
+    let agents = peers.route(Protocol::Agent);
+    let (driver, driver_events) = EmbeddedDriver::start(key, agents, plan.driver, shutdown.clone());
+    rt::spawn("peer listener", peers.run(shutdown.clone())).detach();
+    let options = scheduler::Options {
+        engine: plan.engine,
+        queue: QUEUE,
+        address: advertised.clone(),
+        awaits_master: false,
+    };
+    let (handle, running) = scheduler::start(
+        options,
+        log.clone(),
+        log_events,
+        Arc::new(driver),
+        driver_events,
+        shutdown.clone(),
+    );
+    let api = Api::new(handle.clone(), plan.api);
+    let mut state = HttpState::new(
+        plan.cluster,
+        advertised,
+        Arc::new(handle),
+        Arc::new(api),
+        Arc::new(Stop(trigger.clone())),
+    );
+    state.log_levels = Arc::new(Levels);
+    state.cors_origin = plan.cors_origin;
+    log::info!(
+        "serving http://{}, agents on {}",
+        http.local_addr()?,
+        plan.peers
+    );
+    let limits = Limits {
+        drain_timeout: DRAIN,
+        ..Limits::default()
+    };
+    let pages = rt::spawn(
+        "http",
+        crate::http::serve(http, state, limits, shutdown.clone()),
+    );
+    rt::spawn("signals", stop_on_signal(signals, trigger.clone())).detach();
+    rt::spawn("log statistics", publish_log(log.clone())).detach();
+    let ended = running.join().await;
+    // Whatever ended it, nothing else may go on as if it ran.
+    trigger.fire();
+    match pages.join().await {
+        Ok(_) => {}
+        Err(error) => log::warn!("the HTTP port ended with an error: {error}"),
+    }
+    log.close().await;
+    log::info!("stopped");
+    ended.map_err(|e| failure(&e))
+}
+
+fn failure(error: &RunError) -> Failure {
+    let status = match error {
+        RunError::Poisoned(_) => exit::LOG_POISONED,
+        RunError::Append(_) => exit::NOT_LEADER,
+        RunError::Replay(_) | RunError::SourceEnded(_) => exit::FAILED,
+    };
+    Failure::with_status(error.to_string(), status)
+}
+
+async fn stop_on_signal(signals: Receiver<Signal>, trigger: ShutdownTrigger) {
+    while let Ok(signal) = signals.recv().await {
+        if signal == Signal::SIGHUP {
+            continue;
+        }
+        log::info!("{signal}: the scheduler stops");
+        trigger.fire();
+    }
+}
+
+/// Shows what the log does, under the names that operators know.
+async fn publish_log(log: LogHandle) {
+    let registry = stats::global();
+    loop {
+        let stats = log.stats();
+        let show = |name: &str, value: u64| {
+            registry
+                .gauge(name)
+                .set(i64::try_from(value).unwrap_or(i64::MAX));
+        };
+        show("scheduler_log_native_append_events", stats.appends);
+        show("scheduler_log_native_append_bytes", stats.append_bytes);
+        show(
+            "scheduler_log_native_append_nanos_total",
+            stats.commit_nanos_total,
+        );
+        show(
+            "scheduler_log_native_append_nanos_last",
+            stats.commit_nanos_last,
+        );
+        show(
+            "scheduler_log_native_append_nanos_max",
+            stats.commit_nanos_max,
+        );
+        show("scheduler_log_native_commits", stats.commits);
+        show("scheduler_log_native_first_position", stats.first);
+        show("scheduler_log_native_learned_position", stats.learned);
+        show("scheduler_log_native_disk_bytes", stats.disk_bytes);
+        rt::sleep(Duration::from_secs(1)).await;
+    }
+}
