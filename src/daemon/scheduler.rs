@@ -318,7 +318,10 @@ async fn serve(plan: Plan, signals: Receiver<Signal>) -> Result<(), Failure> {
         .map_err(busy("peer_port", plan.peers))?;
     let advertised = format!("{}:{}", plan.hostname, http.local_addr()?.port());
     let path = plan.log.path.clone();
-    let (log, log_events) = replog::open(plan.log, Rng::from_os())
+    let log = plan.log;
+    // Reading and proving the whole log blocks.
+    let (log, log_events) = rt::unblock(move || replog::open(log, Rng::from_os()))
+        .await
         .map_err(|e| Failure::new(format!("cannot open the log at {}: {e}", path.display())))?;
     let key = if log.status() == ReplicaStatus::Empty {
         // No agent is of use before the log is initialised, which makes the key.

@@ -75,8 +75,12 @@ impl<R: TaskRunner> Obeyer<'_, R> {
             return self.say(known).await;
         }
         if session != self.session {
-            let why = "it was planned for an earlier run of this agent";
-            return self.report_lost(&task, why).await;
+            // ORDER: the scheduler hears of this run before it can plan for it, and sends what the run
+            // does not know again. To report the task lost here would run its instance twice for a while.
+            log::info!(
+                "task {task} was planned for another run of this agent; left for a new order"
+            );
+            return Ok(());
         }
         match self.runner.launch(order).await {
             Ok(()) => Ok(()),
