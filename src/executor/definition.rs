@@ -18,6 +18,9 @@ pub enum OrderDataError {
     /// It does not have the shape of a job.
     #[error(transparent)]
     Json(#[from] JsonError),
+    /// It asks for what this executor does not have.
+    #[error("{0} are not supported by this agent yet")]
+    Unsupported(&'static str),
     /// It names something that this machine does not have.
     #[error(transparent)]
     Reference(#[from] ReferenceError),
@@ -65,6 +68,7 @@ impl Definition {
     pub(super) fn parse(order: &Order) -> Result<Self, OrderDataError> {
         let job: Value = serde_json::from_str(&order.data)
             .map_err(|error| OrderDataError::NotJson(error.to_string()))?;
+        check_container(&job)?;
         let ports = resolve_ports(order, &job);
         let values = values(order, &ports);
         let filled = |name: &str| -> Result<Value, ReferenceError> {
@@ -91,6 +95,22 @@ impl Definition {
             endpoints,
         })
     }
+}
+
+/// A task that asks for a file system of its own must not run in that of the machine.
+fn check_container(job: &Value) -> Result<(), OrderDataError> {
+    let Some(container) = job.get("container").and_then(Value::as_object) else {
+        return Ok(());
+    };
+    let is_set = |name: &str| container.get(name).is_some_and(|it| !it.is_null());
+    if is_set("docker") || is_set("image") {
+        return Err(OrderDataError::Unsupported("container images"));
+    }
+    let volumes = container.get("volumes").and_then(Value::as_array);
+    if volumes.is_some_and(|it| !it.is_empty()) {
+        return Err(OrderDataError::Unsupported("volumes"));
+    }
+    Ok(())
 }
 
 /// The assigned ports, and over them what `announce.portmap` names, as far as it leads to a number.
@@ -301,6 +321,11 @@ mod tests {
         for (data, text) in [
             ("", "not JSON"),
             ("{}", "task.processes: is missing"),
+            (
+                r#"{"container": {"image": "x"}}"#,
+                "container images are not",
+            ),
+            (r#"{"container": {"volumes": [{}]}}"#, "volumes are not"),
             (
                 r#"{"task": {"processes": 1}}"#,
                 "task.processes: has to be a list",

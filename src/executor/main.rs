@@ -34,6 +34,8 @@ enum TakeError {
     },
     #[error("another executor has the task")]
     Locked,
+    #[error("the agent has given the task up")]
+    GivenUp,
     #[error("the task was started before")]
     StartedBefore,
     #[error(transparent)]
@@ -75,6 +77,10 @@ fn take() -> Result<ExitCode, TakeError> {
         .map_err(file_error(paths::LOCK))?;
     // Held until the last copy of the descriptor is closed: the starter's end must not release it.
     lock.try_lock().map_err(|_| TakeError::Locked)?;
+    // ORDER: with the lock, under which the agent writes it.
+    if Path::new(paths::VERDICT).exists() {
+        return Err(TakeError::GivenUp);
+    }
     let order = Order::decode(&fs::read(paths::ORDER).map_err(file_error(paths::ORDER))?)?;
     let checkpoint = private()
         .open(paths::CHECKPOINT)

@@ -10,5 +10,7 @@ pub const LOCK: &str = "lock";
 pub const CONTROL: &str = "control";
 /// What the executor itself has to say.
 pub const JOURNAL: &str = "executor.log";
+/// The agent's word that the task is over; with it nothing starts any more.
+pub const VERDICT: &str = "verdict";
 /// Where the task's processes live.
 pub const SANDBOX: &str = "sandbox";

@@ -193,6 +193,20 @@ fn a_second_executor_does_nothing_and_neither_does_a_later_one() {
 }
 
 #[test]
+fn nothing_starts_where_the_agent_has_given_up() {
+    let directory = Directory::new("verdict");
+    let mut task = Task::prepare(&directory.0, &one("echo ran >> trace"), |_| {});
+    fs::write(task.directory.join("verdict"), "").unwrap();
+    assert!(!task.start().status.success());
+    assert!(
+        task.journal().contains("given the task up"),
+        "{}",
+        task.journal()
+    );
+    assert!(!task.sandbox().join("trace").exists());
+}
+
+#[test]
 fn a_header_that_was_cut_off_means_that_nothing_was_started() {
     let directory = Directory::new("torn");
     let mut task = Task::prepare(&directory.0, &one("true"), |_| {});

@@ -192,6 +192,9 @@ fn a_running_task_outlives_the_agent_and_is_adopted() {
         .launch("t", "echo x >> trace; exec sleep 1000")
         .unwrap();
     let before = agent.wait("t", TaskState::Running);
+    until("it wrote", || {
+        (agent.lines("t", "trace") == 1).then_some(())
+    });
     let executor = agent.executor("t");
     let agent = agent.reopen(config(&root.0));
     assert_eq!(agent.host.agent_id(), id);

@@ -13,8 +13,6 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-/// The agent's own word on a task whose executor will not have the last one.
-const VERDICT: &str = "verdict";
 /// The number of a verdict is so far above the last one read: the executor may have sent some that a loss
 /// of power took.
 const VERDICT_DISTANCE: u64 = 1_000;
@@ -171,7 +169,7 @@ impl TaskDirectory {
 
     /// The agent's own last word, if it was spoken.
     pub(in crate::agent) fn read_verdict(&self) -> io::Result<Option<TaskRecord>> {
-        let bytes = durable::read(&self.path.join(VERDICT))?.unwrap_or_default();
+        let bytes = durable::read(&self.path.join(paths::VERDICT))?.unwrap_or_default();
         Ok(match Record::decode(&bytes, 0) {
             Some((Record::Task(record), _)) => Some(record),
             Some((Record::Header(_) | Record::Process(_), _)) | None => None,
@@ -193,11 +191,37 @@ impl TaskDirectory {
         };
         let mut bytes = Vec::new();
         Record::Task(record.clone()).encode(&mut bytes);
-        durable::write(&self.path, VERDICT, &bytes)?;
+        durable::write(&self.path, paths::VERDICT, &bytes)?;
         if let Some(parent) = self.path.parent() {
             durable::sync_directory(parent)?;
         }
         Ok(record)
+    }
+
+    /// The same for a task that was never started. None if an executor came first after all: one that a dead
+    /// agent was about to start may begin at any time.
+    pub(super) fn store_verdict_unstarted(
+        &self,
+        state: TaskState,
+        message: &str,
+    ) -> io::Result<Option<TaskRecord>> {
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false);
+        let lock = options.mode(0o600).open(self.path.join(paths::LOCK))?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Ok(None),
+            Err(TryLockError::Error(error)) => return Err(error),
+        }
+        let mut history = History::default();
+        let states = self.read_history(&mut history);
+        // ORDER: under the lock, so that an executor that gets it later finds the verdict.
+        let stored = states.and_then(|_| match history.header {
+            None => self.store_verdict(None, state, message).map(Some),
+            Some(_) => Ok(None),
+        });
+        lock.unlock()?;
+        stored
     }
 
     /// Reads on; gives the states of the task that are new, in order.

@@ -99,14 +99,13 @@ impl TaskHost {
     fn adopt_all(&self) -> Result<Kept, HostError> {
         let tasks_dir = &self.shared.tasks_dir;
         let mut kept = Kept::new();
-        let mut adopted = 0;
         for entry in fs::read_dir(tasks_dir).map_err(file_error(tasks_dir))? {
             let path = entry.map_err(file_error(tasks_dir))?.path();
-            match self.adopt(&path).map_err(file_error(&path))? {
-                Some(at) => drop(kept.insert((at, path))),
-                None => adopted += 1,
+            if let Some(at) = self.adopt(&path).map_err(file_error(&path))? {
+                kept.insert((at, path));
             }
         }
+        let adopted = self.shared.all_reports().len();
         if adopted > 0 {
             log::info!("{adopted} tasks found in {}", tasks_dir.display());
         }
@@ -137,8 +136,10 @@ impl TaskHost {
                 self.enter(&task, &directory, Some(&record));
                 return Ok(None);
             }
-            // The agent ended before it had taken the task: nobody was told that it had.
-            return Ok(Some(Timestamp(0)));
+            // The agent ended before it had taken the task: nobody was told that it had. Removed before any
+            // order can come, which may well be for the same task.
+            directory.remove()?;
+            return Ok(None);
         }
         let mut history = History::default();
         let states = directory.read_history(&mut history)?;

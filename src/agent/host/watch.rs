@@ -72,12 +72,12 @@ impl Watch {
                 }
                 Ok(Standing::Gone(header)) => return self.clean_up(&header).await,
                 Ok(Standing::NeverStarted) => {
-                    if self.killed_at().is_some() {
-                        let message = "Task killed during initialization.";
-                        return self.judge(TaskState::Killed, message).await;
-                    }
-                    if starts >= STARTS_MAX {
-                        return self.give_up().await;
+                    if self.killed_at().is_some() || starts >= STARTS_MAX {
+                        if self.give_up().await {
+                            return;
+                        }
+                        rt::sleep(LOOK_AGAIN).await;
+                        continue;
                     }
                     starts += 1;
                     if let Err(error) = self.start().await {
@@ -246,10 +246,32 @@ impl Watch {
         self.judge(state, message).await;
     }
 
-    async fn give_up(mut self) {
-        let words = self.directory.last_words();
-        let message = format!("Task initialization failed: the executor did not start. {words}");
-        self.judge(TaskState::Lost, message.trim_end()).await;
+    /// Ends a task that was never started. Gives whether that was possible.
+    async fn give_up(&mut self) -> bool {
+        let (state, message) = match self.killed_at() {
+            Some(_) => (
+                TaskState::Killed,
+                "Task killed during initialization.".to_owned(),
+            ),
+            None => {
+                let words = self.directory.last_words();
+                let message =
+                    format!("Task initialization failed: the executor did not start. {words}");
+                (TaskState::Lost, message.trim_end().to_owned())
+            }
+        };
+        match self.directory.store_verdict_unstarted(state, &message) {
+            Ok(Some(record)) => {
+                self.shared.publish(to_report(&self.task, &record)).await;
+                true
+            }
+            Ok(None) => false,
+            Err(error) => {
+                log::warn!("task {}: cannot store its end: {error}", self.task);
+                rt::sleep(TRY_AGAIN * 4).await;
+                false
+            }
+        }
     }
 
     /// Has the last word. It is told only when it is on disk.
