@@ -386,7 +386,7 @@ mod tests {
     fn the_slow_and_the_foreign_are_sent_away() {
         rt::block_on(async {
             let limits = ListenLimits {
-                patience: Duration::from_millis(50),
+                patience: Duration::from_millis(400),
                 ..ListenLimits::default()
             };
             let served = serve(limits).await;

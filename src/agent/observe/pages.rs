@@ -20,22 +20,14 @@ pub(super) fn asset(name: &str) -> Option<Response> {
     }
 }
 
-fn encode_path(path: &str) -> String {
-    let parts: Vec<String> = path
-        .split('/')
-        .filter(|p| !p.is_empty())
-        .map(encode)
-        .collect();
-    parts.join("/")
-}
-
 /// Where `route` shows `path` of a task.
 pub(super) fn link(route: &str, task: &TaskView, path: &str) -> String {
-    format!(
-        "/{route}/{}/{}",
-        encode(&task.order.task),
-        encode_path(path)
-    )
+    let mut link = format!("/{route}/{}", encode(&task.order.task));
+    for part in path.split('/').filter(|p| !p.is_empty()) {
+        link.push('/');
+        link.push_str(&encode(part));
+    }
+    link
 }
 
 fn time(ms: i64) -> String {

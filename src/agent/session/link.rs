@@ -15,7 +15,7 @@ use crate::net::Protocol;
 use crate::net::frames::{self, Connection, ConnectionError, FrameReader, FrameWriter};
 use crate::rt;
 use async_channel::Receiver;
-use futures_lite::FutureExt;
+use futures_lite::{FutureExt, future};
 use smol::net::TcpStream;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -195,6 +195,8 @@ async fn converse<R: TaskRunner>(
         if let Err(error) = handled {
             break error.into();
         }
+        // Orders may come without end; reports have their turn all the same.
+        future::yield_now().await;
     };
     hangup.hang_up();
     speaking.cancel().await.unwrap_or(why)

@@ -13,7 +13,7 @@ use crate::net::frames::{Connection, ConnectionError, FrameReader, FrameWriter, 
 use crate::net::listener::Incoming;
 use crate::rt;
 use async_channel::Receiver;
-use futures_lite::FutureExt;
+use futures_lite::{FutureExt, future};
 use std::time::Duration;
 use thiserror::Error;
 
@@ -250,6 +250,8 @@ impl Seat<'_> {
                 }
             };
             self.emit(event).await?;
+            // Messages may be there without end; the speaking half has its turn all the same.
+            future::yield_now().await;
         }
     }
 
