@@ -54,7 +54,8 @@ pub enum DriverCommand {
     Launch {
         /// The agent.
         agent: AgentId,
-        /// The session it was planned for; for another one it is dropped, or refused and reported lost.
+        /// The session it was planned for. For another one it is dropped: the scheduler hears of that
+        /// one by [`DriverEvent::AgentUp`], without this task.
         session: AgentSession,
         /// What to run.
         order: Box<LaunchOrder>,
