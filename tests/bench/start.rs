@@ -3,6 +3,10 @@
 //! Figures: `ready_ms` (from the start of the scheduler's process to the first 200 of `/leaderhealth`),
 //! `rss_idle_mb` (scheduler and agent together, resident, when nothing runs), each the median of the runs.
 //! Arguments: `--runs=N`.
+#![expect(
+    clippy::unwrap_used,
+    reason = "a benchmark may stop at the first surprise"
+)]
 
 mod figures;
 
