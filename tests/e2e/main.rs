@@ -1,8 +1,9 @@
 //! End to end: the real programs, as processes, with real files, ports and signals.
-#![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 #![expect(
     clippy::disallowed_types,
-    reason = "tests of real processes run in real time"
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "tests of real processes run in real time, say what they skip, and may stop at a surprise"
 )]
 
 mod chaos;
