@@ -96,8 +96,8 @@ const CRATES: &[(&str, &[&str])] = &[
     ("maud", &["http", "agent"]),
     ("simple_logger", &["daemon/logging.rs"]),
     ("indicatif", &["client", "daemon"]),
-    ("comfy_table", &["client"]),
     ("imbl", &["storage", "scheduler", "domain"]),
+    ("regex_lite", &["domain"]),
     ("crc32c", &["base", "replog"]),
     (
         "serde_json",
