@@ -31,6 +31,17 @@ pub struct Identity {
     pub is_switched: bool,
 }
 
+/// A file that is put into the sandbox before the executor starts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Uri {
+    /// Where it is.
+    pub value: String,
+    /// Whether an archive is unpacked.
+    pub extract: bool,
+    /// What it is called in the sandbox, instead of the last part of `value`.
+    pub output_file: Option<String>,
+}
+
 /// What to run and as whom. Version 1, frozen.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Order {
@@ -68,6 +79,14 @@ pub struct Order {
     pub kill_wait_ms: u64,
     /// When the agent took the task, in milliseconds since the epoch.
     pub taken_at_ms: i64,
+    /// Flags for the executor, as one text.
+    pub flags: String,
+    /// A program that is run in place of the executor and starts it.
+    pub wrapper: Option<String>,
+    /// Files that are put beside that program.
+    pub wrapper_files: Vec<String>,
+    /// Files that are put into the sandbox before the executor starts.
+    pub uris: Vec<Uri>,
 }
 
 /// Why bytes are not an order.
@@ -142,6 +161,14 @@ pub(super) mod tests {
             },
             kill_wait_ms: 60_000,
             taken_at_ms: 1_700_000_000_000,
+            flags: "--nosetuid".to_owned(),
+            wrapper: Some("/opt/wrap".to_owned()),
+            wrapper_files: vec!["/opt/executor".to_owned()],
+            uris: vec![Uri {
+                value: "/f.tar".to_owned(),
+                extract: true,
+                output_file: Some("g".to_owned()),
+            }],
         }
     }
 
@@ -164,10 +191,12 @@ pub(super) mod tests {
         let bytes = order("{}").encode();
         let golden: Vec<String> = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
         let expected = [
-            "6b00000095b2501800107777772d70726f642d7765622d302d78037777770470",
+            "9c000000c3c9b30300107777772d70726f642d7765622d302d78037777770470",
             "726f6403776562030e4175726f72614578656375746f72027b7df40380018002",
             "0001046874747098f20101016b01760b6f6e652e6578616d706c650377777721",
-            "21022104042f73727601e0d40380a0abfef962",
+            "21022104042f73727601e0d40380a0abfef9620a2d2d6e6f7365747569640109",
+            "2f6f70742f77726170010d2f6f70742f6578656375746f7201062f662e746172",
+            "01010167",
         ];
         assert_eq!(golden.concat(), expected.concat());
     }

@@ -2,7 +2,7 @@
 
 use super::job::JobKey;
 use super::resources::{NamedPorts, Resources};
-use super::task::{InstanceId, TaskId};
+use super::task::{FetcherUri, InstanceId, TaskId};
 use crate::base::clock::Timestamp;
 
 /// All that an agent needs to run a task.
@@ -24,6 +24,22 @@ pub struct LaunchOrder {
     pub ports: NamedPorts,
     /// Pairs that go with it, for display.
     pub metadata: Vec<(String, String)>,
+    /// How the executor is started.
+    pub setup: ExecutorSetup,
+    /// Files that are put into the sandbox first.
+    pub uris: Vec<FetcherUri>,
+}
+
+/// How executors are started: the same for all tasks of a cluster. The default is the agent's own executor
+/// without any flag.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ExecutorSetup {
+    /// Flags for the executor, as one text.
+    pub flags: String,
+    /// A program on the agent's machine that is run in place of the executor and starts it.
+    pub path: Option<String>,
+    /// Files on the agent's machine that are put beside that program.
+    pub resources: Vec<String>,
 }
 
 /// The state of a task on its machine; the names are those of Mesos' `TaskState`.

@@ -19,7 +19,7 @@ pub use container::{Container, DockerParameter, Image, Volume, VolumeMode};
 pub use host::{AgentId, AgentSession, Attribute, HostAttributes, MaintenanceMode};
 pub use identifier::{IdentifierError, check_identifier, is_identifier};
 pub use job::{CronCollisionPolicy, JobConfiguration, JobKey};
-pub use launch::{LaunchOrder, TaskReport, TaskState};
+pub use launch::{ExecutorSetup, LaunchOrder, TaskReport, TaskState};
 pub use quota::Quota;
 pub use resources::{MilliCpus, NamedPorts, PortRange, Ports, Resources};
 pub use status::ScheduleStatus;

@@ -47,6 +47,8 @@ fn order(root: &Path, n: u32) -> LaunchOrder {
         resources: Resources::default(),
         ports: BTreeMap::new(),
         metadata: Vec::new(),
+        setup: Default::default(),
+        uris: Vec::new(),
     }
 }
 

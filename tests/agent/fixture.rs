@@ -108,6 +108,10 @@ impl Task {
             identity: own_identity(),
             kill_wait_ms: 60_000,
             taken_at_ms: 0,
+            flags: String::new(),
+            wrapper: None,
+            wrapper_files: Vec::new(),
+            uris: Vec::new(),
         };
         change(&mut order);
         fs::write(directory.join(paths::ORDER), order.encode()).unwrap();

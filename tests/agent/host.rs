@@ -44,6 +44,8 @@ fn order(task: &str, data: &str) -> LaunchOrder {
         resources: Resources::default(),
         ports: Default::default(),
         metadata: Vec::new(),
+        setup: Default::default(),
+        uris: Vec::new(),
     }
 }
 

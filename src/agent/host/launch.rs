@@ -5,8 +5,8 @@ use super::shared::Shared;
 use crate::agent::os::identity_of;
 use crate::base::clock;
 use crate::executor::checkpoint::TaskRecord;
-use crate::executor::order::{Identity, Order};
-use crate::model::{LaunchOrder, TaskState};
+use crate::executor::order::{Identity, Order, Uri};
+use crate::model::{FetcherUri, LaunchOrder, TaskState};
 use std::io;
 
 /// Writes the order down, or a verdict that says why the task cannot run here. Blocks.
@@ -62,5 +62,18 @@ fn to_stored(order: &LaunchOrder, identity: Identity, shared: &Shared) -> Order 
         identity,
         kill_wait_ms: u64::try_from(shared.config.kill_wait.as_millis()).unwrap_or(u64::MAX),
         taken_at_ms: clock::wall().as_ms(),
+        flags: order.setup.flags.clone(),
+        wrapper: order.setup.path.clone(),
+        wrapper_files: order.setup.resources.clone(),
+        uris: order.uris.iter().map(to_stored_uri).collect(),
+    }
+}
+
+fn to_stored_uri(uri: &FetcherUri) -> Uri {
+    Uri {
+        value: uri.value.clone(),
+        // As Mesos does where nothing is said.
+        extract: uri.extract.unwrap_or(true),
+        output_file: uri.output_file.clone(),
     }
 }

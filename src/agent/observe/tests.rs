@@ -40,6 +40,10 @@ fn order(id: &str) -> Order {
         },
         kill_wait_ms: 1,
         taken_at_ms: 1_700_000_000_000,
+        flags: String::new(),
+        wrapper: None,
+        wrapper_files: Vec::new(),
+        uris: Vec::new(),
     }
 }
 

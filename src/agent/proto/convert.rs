@@ -6,8 +6,8 @@ use super::{
 };
 use crate::base::clock::Timestamp;
 use crate::model::{
-    AgentId, AgentSession, Attribute, JobKey, LaunchOrder, MilliCpus, PortRange, Ports, Resources,
-    TaskId, TaskReport, TaskState,
+    AgentId, AgentSession, Attribute, ExecutorSetup, FetcherUri, JobKey, LaunchOrder, MilliCpus,
+    PortRange, Ports, Resources, TaskId, TaskReport, TaskState,
 };
 use std::collections::BTreeSet;
 
@@ -324,6 +324,32 @@ impl From<&LaunchOrder> for v1::LaunchOrder {
             resources: order.resources.into(),
             ports: order.ports.clone(),
             metadata: order.metadata.clone(),
+            executor_flags: order.setup.flags.clone(),
+            executor_path: order.setup.path.clone(),
+            executor_resources: order.setup.resources.clone(),
+            uris: order.uris.iter().map(Into::into).collect(),
+        }
+    }
+}
+
+impl From<&FetcherUri> for v1::FetcherUri {
+    fn from(uri: &FetcherUri) -> Self {
+        Self {
+            value: uri.value.clone(),
+            extract: uri.extract,
+            cache: uri.cache,
+            output_file: uri.output_file.clone(),
+        }
+    }
+}
+
+impl From<v1::FetcherUri> for FetcherUri {
+    fn from(uri: v1::FetcherUri) -> Self {
+        Self {
+            value: uri.value,
+            extract: uri.extract,
+            cache: uri.cache,
+            output_file: uri.output_file,
         }
     }
 }
@@ -332,6 +358,9 @@ impl TryFrom<v1::LaunchOrder> for LaunchOrder {
     type Error = ProtoError;
     fn try_from(order: v1::LaunchOrder) -> Result<Self, ProtoError> {
         let job = JobKey::new(&order.role, &order.environment, &order.job);
+        check(order.uris.len() <= ITEMS_MAX, "number of URIs")?;
+        let resources = order.executor_resources.len();
+        check(resources <= ITEMS_MAX, "number of executor resources")?;
         Ok(Self {
             task: task_id(&order.task)?,
             job: job.map_err(|_| ProtoError::Invalid { what: "job key" })?,
@@ -341,6 +370,12 @@ impl TryFrom<v1::LaunchOrder> for LaunchOrder {
             resources: order.resources.try_into()?,
             ports: order.ports,
             metadata: order.metadata,
+            setup: ExecutorSetup {
+                flags: order.executor_flags,
+                path: order.executor_path,
+                resources: order.executor_resources,
+            },
+            uris: order.uris.into_iter().map(Into::into).collect(),
         })
     }
 }

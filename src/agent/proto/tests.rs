@@ -1,7 +1,7 @@
 use super::*;
 use crate::base::clock::Timestamp;
 use crate::base::rng::Rng;
-use crate::model::{JobKey, MilliCpus, PortRange, TaskState};
+use crate::model::{ExecutorSetup, FetcherUri, JobKey, MilliCpus, PortRange, TaskState};
 use std::collections::{BTreeMap, BTreeSet};
 
 fn resources() -> Resources {
@@ -64,6 +64,17 @@ fn scheduler_messages() -> Vec<SchedulerMessage> {
         resources: resources(),
         ports: BTreeMap::from([("http".to_owned(), 31000)]),
         metadata: vec![("k".to_owned(), "v".to_owned())],
+        setup: ExecutorSetup {
+            flags: "--nosetuid".to_owned(),
+            path: Some("/opt/wrap".to_owned()),
+            resources: vec!["/opt/executor".to_owned()],
+        },
+        uris: vec![FetcherUri {
+            value: "/f.tar".to_owned(),
+            extract: Some(true),
+            cache: None,
+            output_file: Some("g".to_owned()),
+        }],
     };
     vec![
         SchedulerMessage::Welcome { ballot: 300 },

@@ -119,4 +119,16 @@ pub(super) struct LaunchOrder {
     pub(super) resources: Resources,
     pub(super) ports: BTreeMap<String, u16>,
     pub(super) metadata: Vec<(String, String)>,
+    pub(super) executor_flags: String,
+    pub(super) executor_path: Option<String>,
+    pub(super) executor_resources: Vec<String>,
+    pub(super) uris: Vec<FetcherUri>,
+}
+
+#[derive(Serialize, Deserialize)]
+pub(super) struct FetcherUri {
+    pub(super) value: String,
+    pub(super) extract: Option<bool>,
+    pub(super) cache: Option<bool>,
+    pub(super) output_file: Option<String>,
 }

@@ -65,6 +65,8 @@ fn order(n: usize) -> Box<LaunchOrder> {
         resources: Resources::default(),
         ports: BTreeMap::new(),
         metadata: Vec::new(),
+        setup: Default::default(),
+        uris: Vec::new(),
     })
 }
 

@@ -2,7 +2,7 @@
 
 use crate::base::backoff::Backoff;
 use crate::domain::flapping::Flapping;
-use crate::model::{MilliCpus, Resources};
+use crate::model::{ExecutorSetup, MilliCpus, Resources};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,6 +14,8 @@ pub struct EngineOptions {
     /// What an executor takes of a machine besides its task. Ours is small; upstream's took 0.25 cores
     /// and 128 MB.
     pub executor_overhead: Resources,
+    /// How agents start executors.
+    pub executor: ExecutorSetup,
     /// The most instances a job may have.
     pub max_tasks_per_job: u32,
     /// The most tasks one attempt places.
@@ -60,6 +62,7 @@ impl Default for EngineOptions {
                 ram_mb: 8,
                 ..Resources::default()
             },
+            executor: ExecutorSetup::default(),
             max_tasks_per_job: 4_000,
             max_tasks_per_attempt: 5,
             max_attempts_per_sec: 40,

@@ -6,7 +6,7 @@ use super::{Done, Effect, Engine, FULL_BATCH, Outgoing, Pending, Timer, Timers};
 use crate::base::clock::Now;
 use crate::domain::placement::Book;
 use crate::driver::DriverCommand;
-use crate::model::{LaunchOrder, ScheduleStatus, ScheduledTask, TaskId};
+use crate::model::{ExecutorSetup, LaunchOrder, ScheduleStatus, ScheduledTask, TaskId};
 use crate::scheduler::handle::SubmitError;
 use crate::storage::{Op, Replay, Tables};
 use std::sync::Arc;
@@ -208,7 +208,7 @@ impl Engine {
             Effect::Driver(DriverCommand::Launch {
                 agent: machine.agent.clone(),
                 session: machine.session,
-                order: Box::new(order(task)),
+                order: Box::new(order(task, &self.means.options.executor)),
             })
         })
     }
@@ -231,7 +231,7 @@ fn weight(op: &Op) -> usize {
     }
 }
 
-fn order(task: &ScheduledTask) -> LaunchOrder {
+fn order(task: &ScheduledTask, setup: &ExecutorSetup) -> LaunchOrder {
     let config = &task.config;
     let executor = config.executor.as_ref();
     let pairs = config
@@ -247,5 +247,7 @@ fn order(task: &ScheduledTask) -> LaunchOrder {
         resources: config.resources,
         ports: task.ports.clone(),
         metadata: pairs.collect(),
+        setup: setup.clone(),
+        uris: config.fetcher_uris.iter().cloned().collect(),
     }
 }
