@@ -15,12 +15,28 @@ pub const NUDGE: u8 = b'n';
 
 #[derive(Serialize, Deserialize)]
 enum Envelope {
-    V1(Command),
+    V1(V1),
+    V2(V2),
 }
 
-/// What an agent asks for. Version 1, frozen.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// Frozen.
+#[derive(Serialize, Deserialize)]
+enum V1 {
+    Kill,
+    Ping,
+}
+
+/// What version 1 cannot say. Frozen.
+#[derive(Serialize, Deserialize)]
+enum V2 {
+    Fail(String),
+}
+
+/// What an agent asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
+    /// End the task: it has failed for this reason. An executor that does not know this one hangs up.
+    Fail(String),
     /// End the task.
     Kill,
     /// Answer with a byte.
@@ -30,8 +46,12 @@ pub enum Command {
 impl Command {
     /// The command's frame.
     pub fn encode(self) -> Vec<u8> {
-        let payload =
-            postcard::to_stdvec(&Envelope::V1(self)).expect("plain values serialize into memory");
+        let envelope = match self {
+            Self::Fail(why) => Envelope::V2(V2::Fail(why)),
+            Self::Kill => Envelope::V1(V1::Kill),
+            Self::Ping => Envelope::V1(V1::Ping),
+        };
+        let payload = postcard::to_stdvec(&envelope).expect("plain values serialize into memory");
         let mut bytes = Vec::new();
         frame::encode(&payload, &mut bytes);
         bytes
@@ -43,10 +63,13 @@ impl Command {
         let Some((payload, end)) = frame else {
             return Ok(None);
         };
-        match postcard::take_from_bytes(payload) {
-            Ok((Envelope::V1(command), [])) => Ok(Some((command, end))),
-            Ok(_) | Err(_) => Err(Damaged),
-        }
+        let command = match postcard::take_from_bytes(payload) {
+            Ok((Envelope::V1(V1::Kill), [])) => Self::Kill,
+            Ok((Envelope::V1(V1::Ping), [])) => Self::Ping,
+            Ok((Envelope::V2(V2::Fail(why)), [])) => Self::Fail(why),
+            Ok(_) | Err(_) => return Err(Damaged),
+        };
+        Ok(Some((command, end)))
     }
 }
 
@@ -62,17 +85,22 @@ mod tests {
     fn commands_come_back_one_by_one() {
         let mut bytes = Command::Ping.encode();
         bytes.extend(Command::Kill.encode());
-        let (first, next) = Command::decode(&bytes, 0).unwrap().unwrap();
-        let (second, end) = Command::decode(&bytes, next).unwrap().unwrap();
-        assert_eq!((first, second), (Command::Ping, Command::Kill));
+        bytes.extend(Command::Fail("why".to_owned()).encode());
+        let mut end = 0;
+        for expected in [Command::Ping, Command::Kill, Command::Fail("why".to_owned())] {
+            let (command, next) = Command::decode(&bytes, end).unwrap().unwrap();
+            assert_eq!(command, expected);
+            end = next;
+        }
         assert_eq!(Command::decode(&bytes, end), Ok(None));
         assert_eq!(Command::decode(&[0xff; 20], 0), Err(Damaged));
     }
 
     #[test]
-    fn the_bytes_of_version_one_do_not_change() {
+    fn the_bytes_of_the_versions_do_not_change() {
         // The frame around them is that of `base::frame`.
         assert_eq!(Command::Kill.encode()[8..], [0, 0]);
         assert_eq!(Command::Ping.encode()[8..], [0, 1]);
+        assert_eq!(Command::Fail("w".to_owned()).encode()[8..], [1, 0, 1, b'w']);
     }
 }

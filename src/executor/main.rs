@@ -6,6 +6,7 @@ use super::journal;
 use super::listener::Listener;
 use super::order::Order;
 use super::os::{Detached, detach, proc};
+use super::memory::{self, MemoryGroup};
 use super::paths;
 use super::runner::{Runner, Start};
 use crate::base::clock;
@@ -172,6 +173,7 @@ fn prepare(order: Order, checkpoint: File) -> Result<Option<Start>, TakeError> {
             writer,
             listener,
             signals,
+            memory: memory_group(),
             supervisor,
         })),
         Err(why) => {
@@ -179,6 +181,18 @@ fn prepare(order: Order, checkpoint: File) -> Result<Option<Start>, TakeError> {
             writer.push(&Record::Task(failed(&why)), true);
             writer.flush().map_err(file_error(paths::CHECKPOINT))?;
             Ok(None)
+        }
+    }
+}
+
+/// The counters of the control group that the agent has put this process into, if it has.
+fn memory_group() -> Option<MemoryGroup> {
+    let directory = std::env::var_os(memory::ENVIRONMENT)?;
+    match MemoryGroup::open(Path::new(&directory)) {
+        Ok(group) => Some(group),
+        Err(error) => {
+            journal::note(format_args!("cannot see what memory is used: {error}"));
+            None
         }
     }
 }

@@ -16,6 +16,7 @@ mod journal;
 mod json;
 mod listener;
 mod main;
+pub mod memory;
 mod mustache;
 pub mod order;
 pub mod os;

@@ -6,6 +6,7 @@ use super::definition::{Definition, HealthProbe};
 use super::http::Call;
 use super::journal;
 use super::listener::Listener;
+use super::memory::MemoryGroup;
 use super::order::Order;
 use super::os::{Children, Output, Spawn, peek, proc, reap, signal_child, signal_group};
 use super::probe::Probe;
@@ -41,6 +42,8 @@ pub(super) struct Start {
     pub(super) writer: Writer,
     pub(super) listener: Listener,
     pub(super) signals: SignalFd,
+    /// The task's control group, if it has one with a memory limit.
+    pub(super) memory: Option<MemoryGroup>,
     pub(super) supervisor: Supervisor,
 }
 
@@ -95,6 +98,7 @@ impl Runner {
             self.reap();
             for command in self.start.listener.poll() {
                 match command {
+                    Command::Fail(why) => self.start.supervisor.fail(clock::now(), why),
                     Command::Kill => {
                         let now = clock::now();
                         self.start.supervisor.kill(now, KillReason::Instructed);
@@ -190,6 +194,7 @@ impl Runner {
                         true => Exit::Signal(ended.code),
                         false => Exit::Code(ended.code),
                     };
+                    self.check_memory(now, exit);
                     self.handle_end(now, ended.pid, exit);
                     reap(ended.pid);
                 }
@@ -201,6 +206,21 @@ impl Runner {
                 Ok(Children::Running) => return,
                 Err(error) => panic!("waitid with constant arguments: {error}"),
             }
+        }
+    }
+
+    /// Before anything else follows from an end: it may be the limit's work, and then that is the reason.
+    fn check_memory(&mut self, now: Instant, exit: Exit) {
+        let exceeded = match exit {
+            Exit::Code(0) => None,
+            Exit::Code(_) | Exit::Signal(_) => {
+                self.start.memory.as_ref().and_then(MemoryGroup::exceeded)
+            }
+        };
+        if let Some(exceeded) = exceeded {
+            self.start.supervisor.fail(now, exceeded.to_string());
+            // Told once.
+            self.start.memory = None;
         }
     }
 

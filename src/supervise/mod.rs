@@ -19,6 +19,7 @@
 
 mod definition;
 mod health;
+pub mod limits;
 mod plan;
 mod supervisor;
 #[cfg(test)]

@@ -306,6 +306,14 @@ impl Supervisor {
         self.step(now);
     }
 
+    /// A limit was exceeded: the task fails with this message, unless it is ending anyway.
+    pub fn fail(&mut self, now: Instant, message: String) {
+        if self.stage == Stage::Active {
+            self.shut_down(now, (TaskState::Failed, message));
+        }
+        self.step(now);
+    }
+
     fn report(&mut self, state: TaskState, message: Option<String>) {
         self.effects.push_back(Effect::Report { state, message });
     }

@@ -19,6 +19,8 @@ pub struct ProcessStat {
     pub is_zombie: bool,
     /// When it started, in clock ticks since boot: with the id, unique within a boot.
     pub start_ticks: u64,
+    /// Memory it holds, in pages.
+    pub rss_pages: u64,
 }
 
 /// Reads one process; none if it is not there.
@@ -36,12 +38,14 @@ fn parse_stat(pid: i32, bytes: &[u8]) -> Option<ProcessStat> {
     let session = fields.nth(1)?.parse().ok()?;
     // Field 22 of the whole line; the state is field 3, the session field 6.
     let start_ticks = fields.nth(15)?.parse().ok()?;
+    let rss_pages = fields.nth(1)?.parse().ok()?;
     Some(ProcessStat {
         pid,
         parent,
         session,
         is_zombie: matches!(state, "X" | "Z"),
         start_ticks,
+        rss_pages,
     })
 }
 
@@ -104,6 +108,7 @@ mod tests {
         let line = b"7 (a) Z 1 (b) S 5 7 7 0 -1 4194304 1 0 0 0 1 2 3 4 20 0 1 0 987 6 7";
         let stat = parse_stat(7, line).unwrap();
         assert_eq!((stat.parent, stat.session, stat.start_ticks), (5, 7, 987));
+        assert_eq!(stat.rss_pages, 7);
         assert!(!stat.is_zombie);
         assert_eq!(parse_stat(7, b"7 (a) S 1"), None);
     }
