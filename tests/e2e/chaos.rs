@@ -9,6 +9,7 @@ use crate::job::{
 use crate::world::{World, now, wait};
 use aurora::base::rng::Rng;
 use aurora::thrift::api::{ScheduleStatus, ScheduledTask};
+use aurora::thrift::service::Request;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
@@ -28,19 +29,21 @@ enum Known {
 
 struct Job {
     name: String,
+    /// How it was created, if that was done with a request id.
+    request: Option<Request>,
     instances: usize,
     service: bool,
     known: Known,
 }
 
-fn service_line(judge: &Path) -> String {
+pub fn service_line(judge: &Path) -> String {
     format!(
         "echo \"start {{{{thermos.task_id}}}} $$\" >> {}; exec sleep 86400",
         judge.display()
     )
 }
 
-fn batch_line(judge: &Path) -> String {
+pub fn batch_line(judge: &Path) -> String {
     let file = judge.display();
     format!(
         "echo \"start {{{{thermos.task_id}}}} $$\" >> {file}; sleep 0.2; \
@@ -49,9 +52,9 @@ fn batch_line(judge: &Path) -> String {
 }
 
 /// The judge's file: pids by task id, for starts and for ends.
-type Lines = BTreeMap<String, Vec<u32>>;
+pub type Lines = BTreeMap<String, Vec<u32>>;
 
-fn verdict(judge: &Path) -> (Lines, Lines) {
+pub fn verdict(judge: &Path) -> (Lines, Lines) {
     let (mut starts, mut ends) = (Lines::new(), Lines::new());
     for line in fs::read_to_string(judge).unwrap_or_default().lines() {
         let parts: Vec<&str> = line.split(' ').collect();
@@ -72,7 +75,7 @@ fn verdict(judge: &Path) -> (Lines, Lines) {
 }
 
 /// Calls until there is an answer that says whether it was done: a request id makes that safe.
-fn insist(world: &World, request: &aurora::thrift::service::Request, id: &str) {
+pub fn insist(world: &World, request: &Request, id: &str) {
     wait("an answer to a repeated request", || {
         match call(world, request, Some(id)) {
             Outcome::Answered(response) if is_transient(&response) => false,
@@ -104,7 +107,8 @@ fn load(world: &World, judge: &Path, round: usize, stop: &AtomicBool) -> Vec<Job
         let instances = 1 + rng.index(2);
         let request = create(&name, i32::try_from(instances).unwrap(), service, &line);
         let mut known = Known::Alive;
-        if rng.one_in(4) {
+        let has_id = !rng.one_in(4);
+        if !has_id {
             match call(world, &request, None) {
                 Outcome::Answered(response) if is_ok(&response) => {}
                 Outcome::Answered(response) if is_transient(&response) => continue,
@@ -116,6 +120,7 @@ fn load(world: &World, judge: &Path, round: usize, stop: &AtomicBool) -> Vec<Job
         }
         jobs.push(Job {
             name,
+            request: has_id.then_some(request),
             instances,
             service,
             known,
@@ -203,6 +208,25 @@ fn nothing_acknowledged_is_lost_and_nothing_runs_twice() {
     world.wait_for_leader();
     println!("{} jobs in {} rounds", jobs.len() + 2, rounds());
     judge_the_end(&world, &judge, &jobs, &before);
+    repeat_everything(&world, &jobs);
+    judge_the_end(&world, &judge, &jobs, &before);
+}
+
+/// Whoever repeats a request, however late, gets the first answer, and nothing is done again.
+///
+/// The jobs that were killed since would be created anew by a scheduler that has forgotten.
+fn repeat_everything(world: &World, jobs: &[Job]) {
+    let ids = || {
+        let all = tasks(world).expect("the scheduler leads");
+        all.iter().map(id_of).collect::<BTreeSet<String>>()
+    };
+    let before = ids();
+    for job in jobs {
+        if let Some(request) = &job.request {
+            insist(world, request, &format!("create-{}", job.name));
+        }
+    }
+    assert_eq!(ids(), before, "a repeated request was carried out again");
 }
 
 fn judge_the_end(world: &World, judge: &Path, jobs: &[Job], before: &Lines) {
@@ -221,6 +245,10 @@ fn judge_the_end(world: &World, judge: &Path, jobs: &[Job], before: &Lines) {
     }
     let all = tasks(world).unwrap();
     let (starts, ends) = verdict(judge);
+    let known: BTreeSet<String> = all.iter().map(id_of).collect();
+    for id in starts.keys() {
+        assert!(known.contains(id), "{id} was started and nobody knows it");
+    }
     for (id, pids) in &starts {
         assert_eq!(pids.len(), 1, "{id} was started more than once: {pids:?}");
     }
@@ -322,7 +350,7 @@ fn difference(all: &[ScheduledTask], jobs: &[Job], judge: &Path) -> String {
 }
 
 /// Whether this process is one of our services.
-fn is_sleeping(pid: u32) -> bool {
+pub fn is_sleeping(pid: u32) -> bool {
     let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
     line.starts_with(b"sleep\x0086400")
 }

@@ -7,6 +7,10 @@
 )]
 
 mod chaos;
+mod daemons;
 mod job;
+mod monit;
+mod outage;
 mod programs;
+mod verbs;
 mod world;

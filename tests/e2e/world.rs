@@ -165,6 +165,11 @@ impl World {
         }
     }
 
+    /// Both processes, for a test that ends them itself.
+    pub fn take(&mut self) -> (Child, Child) {
+        (self.scheduler.take().unwrap(), self.agent.take().unwrap())
+    }
+
     /// Waits for the scheduler to end by itself and gives its status.
     pub fn join_scheduler(&mut self) -> i32 {
         let mut child = self.scheduler.take().unwrap();
@@ -342,7 +347,8 @@ pub fn processes_below(dir: &Path) -> Vec<u32> {
     found
 }
 
-fn kill_all_below(dir: &Path) {
+/// SIGKILL to everything that names `dir`, until nothing is left.
+pub fn kill_all_below(dir: &Path) {
     for _ in 0..50 {
         let left = processes_below(dir);
         if left.is_empty() {

@@ -17,7 +17,9 @@ pub enum UserError {
         source: nix::Error,
     },
     /// Root, and that is not allowed.
-    #[error("Tasks of '{0}' would run as root, which this agent does not allow")]
+    #[error(
+        "Tasks of '{0}' would run as root, which this agent allows only with -allow_root_tasks=true"
+    )]
     Root(String),
     /// No such user.
     #[error("Unknown user '{0}'")]

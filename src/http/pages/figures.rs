@@ -161,6 +161,45 @@ pub(super) struct JobRow {
     pub(super) counts: Counts,
 }
 
+/// How far a job is, as the page of a role arranges jobs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// Some of its tasks have a machine.
+    Active,
+    /// No task is active.
+    Finished,
+    /// No task is active, and its schedule will start some.
+    Idle,
+    /// All active tasks wait for a machine.
+    Pending,
+}
+
+impl Stage {
+    /// In the order of the page: what needs someone comes first.
+    pub(super) const ALL: [Self; 4] = [Self::Pending, Self::Active, Self::Idle, Self::Finished];
+
+    pub(super) const fn heading(self) -> &'static str {
+        match self {
+            Self::Active => "Active jobs",
+            Self::Finished => "Finished jobs",
+            Self::Idle => "Cron jobs that do not run now",
+            Self::Pending => "Pending jobs",
+        }
+    }
+}
+
+impl JobRow {
+    pub(super) fn stage(&self) -> Stage {
+        let counts = &self.counts;
+        match (counts.active(), counts.waiting) {
+            (0, _) if self.kind == Kind::Cron => Stage::Idle,
+            (0, _) => Stage::Finished,
+            (active, waiting) if active == waiting => Stage::Pending,
+            _ => Stage::Active,
+        }
+    }
+}
+
 /// The jobs and cron jobs of a role, in order; of one environment if it is given.
 pub(super) fn jobs(tables: &Tables, role: &str, environment: Option<&str>) -> Vec<JobRow> {
     let mut keys: Vec<&JobKey> = tables.jobs_of_role(role).collect();

@@ -2,7 +2,7 @@
 
 use super::super::path::{self, parameter};
 use super::super::state::Shared;
-use super::figures::{self, Counts, JobRow, Mood, RoleRow};
+use super::figures::{self, Counts, JobRow, Mood, RoleRow, Stage};
 use super::layout::{Context, Page, bar, chip, count_cells, count_headings, missing, render};
 use super::text;
 use crate::model::{JobKey, Resources, ScheduleStatus};
@@ -222,24 +222,34 @@ fn jobs_page(context: &Context, role: &str, environment: Option<&str>) -> Page {
     let body = html! {
         h1 { (title) small { (rows.len()) " jobs" } }
         (totals(&rows, quota))
-        h2 { "Jobs" }
-        div.scroll {
-            table {
-                thead {
-                    tr {
-                        th { "Environment" } th { "Job" } th { "Kind" } (count_headings())
-                        th { "Active" } th.number { "Cores" } th.number { "Memory" }
-                    }
-                }
-                tbody { @for row in &rows { (job_row(row)) } }
-            }
-        }
+        @for stage in Stage::ALL { (stage_table(stage, &rows)) }
     };
     Page {
         status: 200,
         title,
         crumbs,
         body,
+    }
+}
+
+/// The jobs of one stage, if there are any.
+fn stage_table(stage: Stage, rows: &[JobRow]) -> Markup {
+    let rows: Vec<&JobRow> = rows.iter().filter(|row| row.stage() == stage).collect();
+    html! {
+        @if !rows.is_empty() {
+            h2 { (stage.heading()) small { (rows.len()) } }
+            div.scroll {
+                table {
+                    thead {
+                        tr {
+                            th { "Environment" } th { "Job" } th { "Kind" } (count_headings())
+                            th { "Active" } th.number { "Cores" } th.number { "Memory" }
+                        }
+                    }
+                    tbody { @for row in rows { (job_row(row)) } }
+                }
+            }
+        }
     }
 }
 

@@ -48,7 +48,9 @@ fn create_job(step: &mut Step<'_>, job: &JobConfiguration) -> Result<Reply, Repl
     step.add_tasks(&job.task, 0..job.instance_count);
     step.means
         .count("thrift_workload_createJob", job.instance_count.into());
-    Ok(Reply::ok())
+    let (count, key) = (job.instance_count, &job.key);
+    let message = format!("{count} new tasks pending for job {key}");
+    Ok(Reply::with(ReplyCode::Ok, message))
 }
 
 fn add_instances(
