@@ -340,10 +340,11 @@ fn check(flag: &Flag, value: &str) -> Result<(), FlagError> {
 pub fn help(program: &str, purpose: &str, table: &[Flag]) -> String {
     let mut text = format!("usage: {program} -flag=value ...\n\n{purpose}\n\nflags:\n");
     for flag in table {
-        let default = if flag.default.is_empty() {
-            "none"
-        } else {
-            flag.default
+        // Some meanings say what stands in for a value that is not given.
+        let default = match flag.default {
+            "" if flag.help.contains("default:") => String::new(),
+            "" => " (default: none)".to_owned(),
+            default => format!(" (default: {default})"),
         };
         let note = match flag.standing {
             Standing::Idle(_) => " (accepted, no effect)",
@@ -352,7 +353,7 @@ pub fn help(program: &str, purpose: &str, table: &[Flag]) -> String {
         };
         write!(
             text,
-            "  -{}={}{note}\n      {} (default: {default})\n",
+            "  -{}={}{note}\n      {}{default}\n",
             flag.name,
             flag.kind.name(),
             flag.help
