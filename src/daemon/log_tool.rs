@@ -4,7 +4,7 @@ use super::exit;
 use crate::net::keys::{self, KeyKind};
 use crate::replog::tool;
 use std::io::Write;
-use std::os::unix::fs::{MetadataExt, chown};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 /// The name of the agents' key beside a scheduler's log.
@@ -68,11 +68,9 @@ fn ensure_key(path: &Path) -> Result<Option<PathBuf>, String> {
     if key.exists() {
         return Ok(None);
     }
-    keys::generate(&key, KeyKind::Agent).map_err(|e| e.to_string())?;
     let owner = std::fs::metadata(path).map_err(|e| format!("{}: {e}", path.display()))?;
-    if nix::unistd::Uid::effective().is_root() {
-        chown(&key, Some(owner.uid()), Some(owner.gid()))
-            .map_err(|e| format!("{}: {e}", key.display()))?;
-    }
+    let is_root = nix::unistd::Uid::effective().is_root();
+    let owner = is_root.then(|| (owner.uid(), owner.gid()));
+    keys::generate_for(&key, KeyKind::Agent, owner).map_err(|e| e.to_string())?;
     Ok(Some(key))
 }

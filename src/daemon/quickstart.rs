@@ -13,6 +13,7 @@ use nix::unistd::{Pid, Uid, User};
 use std::fs;
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::net::TcpListener;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -119,6 +120,7 @@ impl Plan {
         command
             .args(args)
             .env("AURORA_CONFIG_ROOT", &self.dir)
+            .process_group(0)
             .stdin(Stdio::null());
         command
     }
@@ -158,6 +160,10 @@ fn check_python() -> Result<(), Failure> {
 }
 
 fn check_port(port: u16, flag: &str) -> Result<(), Failure> {
+    if port == 0 {
+        // The system would choose one, and nobody would find what listens on it.
+        return Err(Failure::new(format!("-{flag}=0: choose a port from 1 on")));
+    }
     match TcpListener::bind(("127.0.0.1", port)) {
         Ok(_) => Ok(()),
         Err(error) => Err(Failure::new(format!(
@@ -272,6 +278,9 @@ impl Session<'_> {
             .arg(name)
             .args(args)
             .arg("-exit_with_parent=true")
+            // A terminal's Ctrl-C goes to a whole group. It is for us: who we started is stopped by us,
+            // in order, and does not seem to have died by itself.
+            .process_group(0)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log)

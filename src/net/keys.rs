@@ -7,7 +7,7 @@ use crate::base::rng::{Rng, secret_bytes};
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use thiserror::Error;
 
@@ -161,11 +161,32 @@ fn io_error(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> KeyE
 ///
 /// Refuses a path where anything exists; input and output errors.
 pub fn generate(path: &Path, kind: KeyKind) -> Result<SecretKey, KeyError> {
+    generate_for(path, kind, None)
+}
+
+/// Like [`generate`], for a file that belongs to `owner`, a user and a group, from the start.
+///
+/// # Errors
+///
+/// As for [`generate`].
+pub fn generate_for(
+    path: &Path,
+    kind: KeyKind,
+    owner: Option<(u32, u32)>,
+) -> Result<SecretKey, KeyError> {
     let key = SecretKey::random(kind);
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(format!(".{}.new", Rng::from_os().next_u64()));
     let draft = path.with_file_name(name);
-    let written = write_draft(&draft, &key).and_then(|()| publish(&draft, path));
+    let given = |()| match owner {
+        Some((user, group)) => {
+            chown(&draft, Some(user), Some(group)).map_err(io_error("give away", &draft))
+        }
+        None => Ok(()),
+    };
+    let written = write_draft(&draft, &key)
+        .and_then(given)
+        .and_then(|()| publish(&draft, path));
     if let Err(error) = fs::remove_file(&draft)
         && error.kind() != io::ErrorKind::NotFound
     {

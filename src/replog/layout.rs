@@ -150,15 +150,49 @@ fn make_directories(path: &Path, nearest: &Path, owner: &fs::Metadata) -> io::Re
         .take_while(|ancestor| *ancestor != nearest && !ancestor.as_os_str().is_empty())
         .collect();
     for directory in missing.into_iter().rev() {
-        match fs::create_dir(directory) {
-            Ok(()) => give(directory, owner)?,
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-            Err(error) => return Err(error),
-        }
+        make_directory(directory, owner)?;
         let above = directory.parent().filter(|p| !p.as_os_str().is_empty());
         File::open(above.unwrap_or(Path::new(".")))?.sync_all()?;
     }
     Ok(())
+}
+
+/// Makes one directory, unless somebody else just did.
+///
+/// It appears under its name with its owner already right: one that were left with a wrong owner by a
+/// crash would hand it on to everything that a later try puts below it.
+fn make_directory(directory: &Path, owner: &fs::Metadata) -> io::Result<()> {
+    let name = directory.file_name().unwrap_or_default();
+    let mut draft = std::ffi::OsString::from(".");
+    draft.push(name);
+    draft.push(format!(".{}.new", std::process::id()));
+    let draft = directory.with_file_name(draft);
+    match fs::remove_dir(&draft) {
+        Ok(()) => {}
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(error),
+    }
+    fs::create_dir(&draft)?;
+    let made = give(&draft, owner).and_then(|()| publish(&draft, directory));
+    if made.is_err() {
+        // What went wrong before is what is told.
+        fs::remove_dir(&draft).unwrap_or_default();
+    }
+    match made {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        made => made,
+    }
+}
+
+/// Gives a finished directory its name, if nothing has it.
+fn publish(draft: &Path, directory: &Path) -> io::Result<()> {
+    use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
+    let flags = RenameFlags::RENAME_NOREPLACE;
+    match renameat2(AT_FDCWD, draft, AT_FDCWD, directory, flags) {
+        // Some file systems know no such flag. A plain rename replaces an empty directory at most.
+        Err(nix::errno::Errno::EINVAL) => fs::rename(draft, directory),
+        renamed => Ok(renamed?),
+    }
 }
 
 /// Where a new log's rounds begin: at the time, in seconds.

@@ -326,6 +326,11 @@ impl Handle {
         Self::new(1).0
     }
 
+    /// For tests of the loop: a command in its queue, whatever its state.
+    pub(super) fn force(&self, submission: Submission) {
+        self.commands.try_send(submission).unwrap();
+    }
+
     /// For tests of those who hold handles: fixed tables and view, and `answer` instead of an engine.
     pub fn scripted(
         tables: Tables,

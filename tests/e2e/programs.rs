@@ -98,6 +98,54 @@ fn quickstart_ends_with_a_signal_and_stops_what_it_started() {
     );
 }
 
+/// A terminal sends Ctrl-C to everything in the foreground at once, not to quickstart alone.
+#[test]
+fn ctrl_c_in_a_terminal_ends_quickstart_with_status_0_every_time() {
+    use std::os::unix::process::CommandExt;
+    let world = World::uninitialised("ttyctrlc");
+    for round in 0..4 {
+        let out = fs::File::create(world.path("out")).unwrap();
+        let mut command = quickstart(&world, &[]);
+        let mut child = command.stdout(out).process_group(0).spawn().unwrap();
+        wait("the welcome", || {
+            fs::read_to_string(world.path("out"))
+                .unwrap()
+                .contains("Ctrl-C")
+        });
+        let group = nix::unistd::Pid::from_raw(i32::try_from(child.id()).unwrap());
+        nix::sys::signal::killpg(group, nix::sys::signal::Signal::SIGINT).unwrap();
+        assert!(child.wait().unwrap().success(), "round {round}");
+        let left = processes_below(&world.dir);
+        assert_eq!(left, [] as [u32; 0], "something was left running");
+    }
+}
+
+/// The daemons must not get a terminal's Ctrl-C themselves: they would seem to have died.
+#[test]
+fn what_quickstart_starts_is_not_in_its_process_group() {
+    let world = World::uninitialised("groups");
+    let out = fs::File::create(world.path("out")).unwrap();
+    let mut child = quickstart(&world, &[]).stdout(out).spawn().unwrap();
+    wait("the welcome", || {
+        fs::read_to_string(world.path("out"))
+            .unwrap()
+            .contains("Ctrl-C")
+    });
+    let group_of = |pid: u32| {
+        let pid = nix::unistd::Pid::from_raw(i32::try_from(pid).unwrap());
+        nix::unistd::getpgid(Some(pid)).unwrap()
+    };
+    let ours = group_of(child.id());
+    for pid in processes_below(&world.dir) {
+        assert!(pid == child.id() || group_of(pid) != ours, "process {pid}");
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    wait("everything to end", || {
+        processes_below(&world.dir).is_empty()
+    });
+}
+
 #[test]
 fn quickstart_killed_outright_leaves_no_process_behind() {
     let world = World::uninitialised("kill9");
@@ -143,6 +191,9 @@ fn quickstart_says_in_one_line_what_is_in_the_way() {
         world.path("mine/photos").is_dir(),
         "another's files were touched"
     );
+
+    let output = quickstart(&world, &["--once", "--peer_port=0"]).output();
+    assert_one_clear_line(&output.unwrap(), "-peer_port=0", &world);
 
     let output = quickstart(&world, &["--onec"]).output().unwrap();
     assert_one_clear_line(&output, "--once".trim_start_matches('-'), &world);

@@ -194,11 +194,9 @@ impl Engine {
         if payload.is_empty() {
             return Ok(());
         }
-        let expected = self
-            .flights
-            .front()
-            .is_some_and(|f| Some(f.ticket) == ticket);
-        let Some(flight) = self.flights.pop_front().filter(|_| expected) else {
+        let next = self.flights.front().map(|flight| flight.ticket);
+        let expected = next.filter(|next| Some(*next) == ticket);
+        let Some(flight) = expected.and_then(|_| self.flights.pop_front()) else {
             // Someone else writes while we lead. Replaying it says what does not fit.
             let mut replay = Replay::from(Tables::clone(&self.bottom));
             self.stand_down();
@@ -248,21 +246,23 @@ impl Engine {
             self.effects.push_back(Effect::Reply { token, result });
             return;
         }
-        let reply = match request {
+        let known = match request {
             Some(request) if request.len() > MAX_REQUEST_ID => {
-                Reply::invalid("The request id is too long.")
+                Some(Reply::invalid("The request id is too long."))
             }
-            Some(request) => match self.head.answer(request) {
-                Some(answer) => answer.reply.clone(),
-                None => self.run_command(now, Some(request), command),
-            },
-            None => self.run_command(now, None, command),
+            Some(request) => self.head.answer(request).map(|a| a.reply.clone()),
+            None => None,
         };
-        let result = Ok(reply);
-        self.open.outbox.push(Outgoing::Reply { token, result });
+        match known {
+            Some(reply) => {
+                let result = Ok(reply);
+                self.open.outbox.push(Outgoing::Reply { token, result });
+            }
+            None => self.run_command(now, token, request, command),
+        }
     }
 
-    fn run_command(&mut self, now: Now, request: Option<&str>, command: &Command) -> Reply {
+    fn run_command(&mut self, now: Now, token: u64, request: Option<&str>, command: &Command) {
         let mut step = Step::new(now, &mut self.means, &self.head);
         let reply = commands::run(&mut step, command);
         if reply.code != ReplyCode::Ok {
@@ -278,9 +278,12 @@ impl Engine {
                 },
             });
         }
+        // In the step's own outbox: a full batch is proposed at once, and whoever asked for what is in
+        // it must not be told that nothing was done.
+        let result = Ok(reply);
+        step.outbox.push(Outgoing::Reply { token, result });
         let done = step.done();
         self.settle(now, done);
-        reply
     }
 
     /// Something happened on the machines.

@@ -207,9 +207,24 @@ impl Loop {
         if self.ballot.take().is_some() {
             self.driver.stand_down();
         }
+        self.refuse_the_rest();
         self.enter(Lifecycle::Dead);
         self.show();
         result
+    }
+
+    /// Nobody takes commands any more: those who still wait for it are told, or would wait for ever.
+    fn refuse_the_rest(&mut self) {
+        self.inputs.commands.close();
+        while let Ok(submission) = self.inputs.commands.try_recv() {
+            if submission
+                .reply
+                .try_send(Err(SubmitError::NotReady))
+                .is_err()
+            {
+                log::debug!("nobody waits for the answer to a command that was not taken");
+            }
+        }
     }
 
     async fn turn_until_the_end(&mut self) -> Result<(), RunError> {
@@ -303,10 +318,12 @@ impl Loop {
             Input::Driver(event) => self.engine.handle_driver(now, event),
             Input::Log(event) => self.take_log(event)?,
             Input::Refused(refused) if Some(refused.ballot) == self.ballot => {
-                if refused.error != AppendError::NotCoordinator {
-                    return Err(RunError::Append(refused.error));
+                match refused.error {
+                    AppendError::NotCoordinator => self.stand_down(),
+                    // It closes before it can say why: its last event, or the end of its events, does.
+                    AppendError::Closed => {}
+                    error => return Err(RunError::Append(error)),
                 }
-                self.stand_down();
             }
             Input::Refused(_) | Input::Shutdown | Input::Timeout => return Ok(()),
         }

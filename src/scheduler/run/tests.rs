@@ -14,7 +14,12 @@ struct MemoryLog {
     events: Sender<LogEvent>,
     position: Mutex<u64>,
     ballot: Ballot,
+    /// Told of each try.
+    appended: Sender<()>,
 }
+
+/// The round of a term whose log has closed.
+const CLOSED: u64 = 9;
 
 impl LogPort for MemoryLog {
     async fn append(
@@ -23,6 +28,10 @@ impl LogPort for MemoryLog {
         ticket: u64,
         payload: Vec<u8>,
     ) -> Result<(), AppendError> {
+        self.appended.send(()).await.unwrap();
+        if ballot.round == CLOSED {
+            return Err(AppendError::Closed);
+        }
         if ballot != self.ballot {
             return Err(AppendError::NotCoordinator);
         }
@@ -76,6 +85,7 @@ struct Bench {
     terms: Receiver<Option<u64>>,
     stop: rt::ShutdownTrigger,
     ballot: Ballot,
+    appended: Receiver<()>,
 }
 
 fn bench() -> Bench {
@@ -84,6 +94,7 @@ fn bench() -> Bench {
     let (commands, orders) = bounded(1_000);
     let (terms_in, terms) = bounded(10);
     let (stop, shutdown) = Shutdown::new();
+    let (tell, appended) = bounded(1_000);
     let ballot = Ballot {
         round: 7,
         ..Ballot::ZERO
@@ -92,6 +103,7 @@ fn bench() -> Bench {
         events: log.clone(),
         position: Mutex::new(0),
         ballot,
+        appended: tell,
     };
     let fake = Arc::new(FakeDriver {
         commands,
@@ -113,6 +125,7 @@ fn bench() -> Bench {
         terms,
         stop,
         ballot,
+        appended,
     }
 }
 
@@ -283,5 +296,53 @@ fn the_loop_turns_even_if_nothing_happens() {
             }
         })
         .await;
+    });
+}
+
+#[test]
+fn a_log_that_closed_because_its_disk_failed_says_so_before_anything_ends() {
+    rt::block_on(async {
+        let (bench, closed) = (
+            bench(),
+            Ballot {
+                round: CLOSED,
+                ..Ballot::ZERO
+            },
+        );
+        bench
+            .log
+            .send(LogEvent::Leading { ballot: closed })
+            .await
+            .unwrap();
+        until(&bench.handle, |v| v.lifecycle == Lifecycle::Active).await;
+        let handle = bench.handle.clone();
+        let asked = rt::spawn(
+            "command",
+            async move { handle.submit(None, job("j")).await },
+        );
+        soon(bench.appended.recv()).await.unwrap();
+        let reason = "no space".to_owned();
+        bench.log.send(LogEvent::Poisoned { reason }).await.unwrap();
+        let ended = soon(bench.fiber.join()).await;
+        assert!(matches!(ended, Err(RunError::Poisoned(_))), "{ended:?}");
+        assert_eq!(soon(asked.join()).await, Err(SubmitError::Unknown));
+    });
+}
+
+#[test]
+fn commands_that_were_not_taken_before_the_end_are_refused() {
+    rt::block_on(async {
+        let bench = bench();
+        // As if it had been submitted just before the stop.
+        let (reply, answer) = bounded(1);
+        let submission = Submission {
+            request: None,
+            command: job("late"),
+            reply,
+        };
+        bench.stop.fire();
+        bench.handle.force(submission);
+        soon(bench.fiber.join()).await.unwrap();
+        assert_eq!(soon(answer.recv()).await, Ok(Err(SubmitError::NotReady)));
     });
 }

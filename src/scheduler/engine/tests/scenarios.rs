@@ -485,3 +485,33 @@ fn an_unfinished_snapshot_is_ignored() {
     assert_eq!(world.tables().task_count(), 700);
     assert!(world.now.wall > Timestamp(0));
 }
+
+#[test]
+fn who_waits_for_a_full_batch_is_never_told_that_nothing_was_done() {
+    let mut world = World::new(7);
+    let data = "x".repeat(3 << 20);
+    let large = config("large", |c| {
+        c.executor.as_mut().unwrap().data = Some(data);
+    });
+    let command = create(large, 1);
+    // Proposed at once, as it fills a batch; then the term ends before the engine's turn does.
+    world.engine.handle_command(world.now, 99, None, &command);
+    world.engine.handle_discarded();
+    world.turn();
+    assert_eq!(world.appending.len(), 1, "it was on its way");
+    assert_eq!(world.replies[&99], Err(SubmitError::Unknown));
+}
+
+#[test]
+fn an_entry_of_somebody_else_leaves_nobody_without_an_answer() {
+    let mut world = World::new(7);
+    let token = world.command(None, &create(config("mine", |_| {}), 1));
+    let (ticket, payload) = world.appending.pop_front().unwrap();
+    world
+        .engine
+        .handle_learned(1, Some(ticket + 1_000), &payload)
+        .unwrap();
+    world.turn();
+    assert!(!world.engine.is_leading());
+    assert_eq!(world.replies[&token], Err(SubmitError::Unknown));
+}
