@@ -260,7 +260,10 @@ fn pages_show_the_cluster_and_escape_everything() {
                 "host-1",
             ][..],
         ),
-        ("/scheduler/www-data", &["prod", "web", "service", "1.5 GB"]),
+        (
+            "/scheduler/www-data",
+            &["Active jobs", "prod", "web", "service", "1.5 GB"],
+        ),
         ("/scheduler/www-data/prod", &["web"]),
         (
             "/scheduler/www-data/prod/web",

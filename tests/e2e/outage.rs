@@ -89,17 +89,14 @@ fn a_task_whose_executor_is_killed_is_run_again_under_a_new_id_and_never_beside_
     let mut world = World::new("executor");
     let judge = world.path("judge");
     world.start_all();
-    insist(
-        &world,
-        &create("steady", 1, true, &service_line(&judge)),
-        "steady",
-    );
-    wait("the task", || {
-        ids(&world, "steady", ScheduleStatus::Running).len() == 1 && verdict(&judge).0.len() == 1
-    });
-    // With the agent there, and with the agent away.
-    for round in 0..2 {
-        let old = ids(&world, "steady", ScheduleStatus::Running).remove(0);
+    // With the agent there, and with the agent away. Two jobs: one that ends twice so soon would wait.
+    for (round, job) in ["first", "second"].into_iter().enumerate() {
+        insist(&world, &create(job, 1, true, &service_line(&judge)), job);
+        wait("the task", || {
+            let running = ids(&world, job, ScheduleStatus::Running);
+            running.len() == 1 && verdict(&judge).0.contains_key(&running[0])
+        });
+        let old = ids(&world, job, ScheduleStatus::Running).remove(0);
         let old_pid = verdict(&judge).0[&old][0];
         if round == 1 {
             world.kill_agent();
@@ -119,12 +116,12 @@ fn a_task_whose_executor_is_killed_is_run_again_under_a_new_id_and_never_beside_
             world.start_agent();
         }
         wait("another task", || {
-            let running = ids(&world, "steady", ScheduleStatus::Running);
+            let running = ids(&world, job, ScheduleStatus::Running);
             running.len() == 1 && running[0] != old && verdict(&judge).0.contains_key(&running[0])
         });
         assert!(!is_sleeping(old_pid), "the old process runs on");
         assert!(start_counts(&world).values().all(|count| *count == 1));
-        assert!(ids(&world, "steady", ScheduleStatus::Lost).contains(&old));
+        assert!(ids(&world, job, ScheduleStatus::Lost).contains(&old));
     }
 }
 

@@ -228,3 +228,30 @@ pub(super) fn latest_failures(tables: &Tables, count: usize) -> Vec<Arc<Schedule
     }
     latest.into()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(kind: Kind, good: usize, waiting: usize, done: usize) -> JobRow {
+        JobRow {
+            key: JobKey::new("role", "devel", "job").expect("a valid key"),
+            kind,
+            counts: Counts {
+                good,
+                waiting,
+                done,
+                ..Counts::default()
+            },
+        }
+    }
+
+    #[test]
+    fn jobs_are_arranged_as_pending_active_and_finished() {
+        assert_eq!(row(Kind::Service, 0, 2, 5).stage(), Stage::Pending);
+        assert_eq!(row(Kind::Service, 1, 2, 0).stage(), Stage::Active);
+        assert_eq!(row(Kind::Batch, 0, 0, 3).stage(), Stage::Finished);
+        assert_eq!(row(Kind::Cron, 0, 0, 3).stage(), Stage::Idle);
+        assert_eq!(row(Kind::Cron, 1, 0, 0).stage(), Stage::Active);
+    }
+}

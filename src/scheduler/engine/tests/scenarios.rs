@@ -21,6 +21,12 @@ fn running(world: &mut World, name: &str, instances: u32) {
     );
 }
 
+/// The answer to who creates the job `j`.
+fn created(count: u32) -> Reply {
+    let message = format!("{count} new tasks pending for job {}", key("j"));
+    Reply::with(ReplyCode::Ok, message)
+}
+
 #[test]
 fn a_job_runs_once_its_entry_is_learned_and_not_before() {
     let mut world = World::new(1);
@@ -29,7 +35,7 @@ fn a_job_runs_once_its_entry_is_learned_and_not_before() {
     let token = world.command(None, &create(config("j", |_| ()), 2));
     assert!(world.replies.is_empty() && world.tables().tasks().next().is_none());
     world.learn();
-    assert_eq!(world.replies[&token], Ok(Reply::ok()));
+    assert_eq!(world.replies[&token], Ok(created(2)));
     assert_eq!(world.statuses(&key("j")), [S::Pending, S::Pending]);
     world.pass(Duration::from_millis(2));
     world.turn();
@@ -112,8 +118,8 @@ fn a_repeated_request_gets_the_first_answer_even_while_that_is_on_its_way() {
     let again = world.command(Some("id"), &create(config("j", |_| ()), 1));
     assert!(world.replies.is_empty());
     world.learn();
-    assert_eq!(world.replies[&first], Ok(Reply::ok()));
-    assert_eq!(world.replies[&again], Ok(Reply::ok()));
+    assert_eq!(world.replies[&first], Ok(created(1)));
+    assert_eq!(world.replies[&again], Ok(created(1)));
     let refused = world.command(Some("other"), &create(config("j", |_| ()), 1));
     world.learn();
     world.crash(0);
