@@ -18,9 +18,10 @@ pub use media::{BINARY, COMPACT, JSON};
 
 use crate::base::clock;
 use crate::domain::validate::Rules;
-use crate::scheduler::Handle;
-use crate::thrift::Request;
+use crate::scheduler::{Handle, request_of};
 use crate::thrift::api::{Response, ServerInfo};
+use crate::thrift::service::Access;
+use crate::thrift::{Protocol, Request, message};
 
 /// Who every caller is as long as nobody is asked for a name.
 const UNSECURE: &str = "UNSECURE";
@@ -66,7 +67,11 @@ impl Api {
     pub async fn call(&self, request_id: Option<&str>, request: Request) -> Outcome {
         let (method, access) = (request.name(), request.access());
         let start = clock::now();
-        let outcome = self.dispatch(request_id, request).await;
+        let named = request_id.filter(|_| access != Access::Open).map(|id| {
+            let content = message::encode_call(Protocol::Binary, 0, &request);
+            request_of(id, &content)
+        });
+        let outcome = self.dispatch(named.as_deref(), request).await;
         account::call(method, access, &outcome, clock::now().since(start));
         match outcome {
             Outcome::Answer(mut response) => {

@@ -158,7 +158,9 @@ fn a_good_job_becomes_one_command_and_every_answer_names_the_cluster() {
         job: stored("web"),
         user: "UNSECURE".to_owned(),
     };
-    assert_eq!(*seen, [(Some("id-1".to_owned()), command)]);
+    let content = encode_call(Protocol::Binary, 0, &create(description("web")));
+    let request = request_of("id-1", &content);
+    assert_eq!(*seen, [(Some(request), command)]);
     assert_eq!(stored("web").task.tier.as_deref(), Some("preemptible"));
 }
 
@@ -721,4 +723,43 @@ fn plain_json_calls_are_keyed_by_the_names_of_parameters() {
         assert_eq!(found, status, "{method} {body}");
         assert!(said(&response).1[0].starts_with(message), "{response:?}");
     }
+}
+
+#[test]
+fn a_request_id_goes_with_what_is_asked_for() {
+    let (seen, told) = async_channel::unbounded();
+    let handle = Handle::scripted(Tables::default(), View::default(), move |id, _| {
+        seen.try_send(id).unwrap();
+        Ok(Reply::ok())
+    });
+    let api = Api::new(handle, ApiConfig::default());
+    let kill = |name: &str| {
+        let key = JobKey {
+            role: Some("role".into()),
+            environment: Some("prod".into()),
+            name: Some(name.into()),
+        };
+        let args = KillTasks {
+            job: Some(key),
+            ..KillTasks::default()
+        };
+        Request::KillTasks(Box::new(args))
+    };
+    for (id, name) in [
+        (Some("id"), "a"),
+        (Some("id"), "a"),
+        (Some("id"), "b"),
+        (None, "a"),
+    ] {
+        block_on(api.call(id, kill(name)));
+    }
+    let next = || told.try_recv().unwrap();
+    let (first, again, other, none) = (next(), next(), next(), next());
+    assert!(
+        first.as_ref().is_some_and(|id| id.starts_with("id ")),
+        "{first:?}"
+    );
+    assert_eq!(first, again);
+    assert_ne!(first, other);
+    assert_eq!(none, None);
 }

@@ -29,6 +29,11 @@ pub enum FrameError {
     },
 }
 
+/// The CRC-32C of bytes.
+pub fn checksum(bytes: &[u8]) -> u32 {
+    crc32c::crc32c(bytes)
+}
+
 /// Appends `payload` as one frame to `out`.
 ///
 /// # Panics
@@ -38,7 +43,7 @@ pub fn encode(payload: &[u8], out: &mut Vec<u8>) {
     let length = u32::try_from(payload.len()).expect("payloads are bounded by their makers");
     out.reserve(HEADER_BYTES + payload.len());
     out.extend_from_slice(&length.to_le_bytes());
-    out.extend_from_slice(&crc32c::crc32c(payload).to_le_bytes());
+    out.extend_from_slice(&checksum(payload).to_le_bytes());
     out.extend_from_slice(payload);
 }
 
@@ -74,7 +79,7 @@ pub fn decode(
     let Some(payload) = bytes.get(start..start + length) else {
         return Ok(None);
     };
-    if crc32c::crc32c(payload) != word(4) {
+    if checksum(payload) != word(4) {
         return Err(FrameError::Checksum { offset });
     }
     Ok(Some((payload, start + length)))

@@ -323,8 +323,9 @@ async fn serve(plan: Plan, signals: Receiver<Signal>) -> Result<(), Failure> {
     let (log, log_events) = rt::unblock(move || replog::open(log, Rng::from_os()))
         .await
         .map_err(|e| Failure::new(format!("cannot open the log at {}: {e}", path.display())))?;
-    let key = if log.status() == ReplicaStatus::Empty {
-        // No agent is of use before the log is initialised, which makes the key.
+    let key = if log.status() == ReplicaStatus::Empty && !plan.key_file.exists() {
+        // No agent is of use before the log is initialised, which makes the key. One that is there already
+        // is used, so that agents that wait are not told that theirs is wrong.
         SecretKey::random(KeyKind::Agent)
     } else {
         agent_key(&plan.key_file)?

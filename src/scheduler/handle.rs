@@ -1,6 +1,7 @@
 //! What others hold of the scheduler: commands in, committed tables and the published view out.
 
 use crate::base::clock::Instant;
+use crate::base::frame;
 use crate::model::{
     AgentId, AgentSession, Attribute, InstanceId, JobConfiguration, JobKey, MaintenanceMode,
     Resources, ScheduledTask, TaskConfig, TaskId,
@@ -188,6 +189,17 @@ impl View {
     }
 }
 
+/// A request as the engine knows it: the id that its sender gave it and a digest of what it asks for, so
+/// that a repeat is told from another request under the same id.
+pub fn request_of(id: &str, content: &[u8]) -> String {
+    format!("{id} {:08x}", frame::checksum(content))
+}
+
+/// The id in what [`request_of`] gave, with the space behind it; the rest is the digest.
+pub(super) fn id_of(request: &str) -> Option<&str> {
+    request.rfind(' ').map(|space| &request[..=space])
+}
+
 /// A command on its way to the engine.
 #[derive(Debug)]
 pub(super) struct Submission {
@@ -239,7 +251,8 @@ impl Handle {
 
     /// Runs a command in one step. The reply comes only when its changes are learned by the log.
     ///
-    /// A repeat of a `request_id` within 15 minutes gets the first reply and does nothing.
+    /// A repeat of a `request_id`, as [`request_of`] gives it, within 15 minutes gets the first reply and
+    /// does nothing. Another request under the same id is refused.
     ///
     /// # Errors
     ///

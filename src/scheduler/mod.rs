@@ -8,6 +8,6 @@ mod port;
 mod run;
 
 pub use engine::{Effect, Engine, EngineOptions};
-pub use handle::{Command, Handle, Lifecycle, NotReady, SubmitError, View};
+pub use handle::{Command, Handle, Lifecycle, NotReady, SubmitError, View, request_of};
 pub use port::LogPort;
 pub use run::{Options, RunError, start};

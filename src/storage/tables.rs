@@ -248,6 +248,15 @@ impl Tables {
         self.answers.get(request)
     }
 
+    /// The requests whose texts begin with `prefix` and that have been answered.
+    pub fn answered_from<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = &'a str> {
+        let from = (Bound::Included(prefix), Bound::Unbounded);
+        let requests = self.answers.range::<_, str>(from);
+        requests
+            .map(|(request, _)| request.as_str())
+            .take_while(move |request| request.starts_with(prefix))
+    }
+
     /// All answers that are kept, by request.
     pub fn answers(&self) -> impl Iterator<Item = (&String, &Arc<Answer>)> {
         self.answers.iter()

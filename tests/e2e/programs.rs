@@ -212,8 +212,8 @@ fn an_empty_log_waits_for_initialize_and_a_restart() {
     let answer = String::from_utf8(answer).unwrap();
     assert_eq!(status, 200);
     assert!(answer.contains("Storage is not READY"), "{answer}");
-    let notices = || world.scheduler_log().matches("EMPTY status").count();
-    wait("two notices", || notices() >= 2);
+    let log = || world.scheduler_log();
+    wait("two notices", || log().matches("EMPTY status").count() >= 2);
     assert_ne!(world.get("/leaderhealth").unwrap().0, 200);
     assert_eq!(
         fs::read_dir(world.path("db")).unwrap().count(),
@@ -508,4 +508,100 @@ fn the_first_job_of_the_readme_runs_as_written() {
 
 fn text_of(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
+}
+
+#[test]
+fn an_agent_with_the_right_key_is_not_told_otherwise_while_the_log_is_empty() {
+    let mut world = World::new("emptykey");
+    fs::remove_dir_all(world.path("db")).unwrap();
+    world.start_scheduler();
+    wait("the port", || world.get("/health").is_some());
+    world.start_agent();
+    wait("notices after the agent came", || {
+        world.get("/health").is_some()
+            && std::net::TcpStream::connect(("127.0.0.1", world.observer_port)).is_ok()
+    });
+    let before = world.scheduler_log().matches("EMPTY status").count();
+    wait("two more notices", || {
+        world.scheduler_log().matches("EMPTY status").count() >= before + 2
+    });
+    let log = world.scheduler_log();
+    assert!(!log.contains("same agent key"), "{log}");
+}
+
+/// A disk of its own that can be full; gone when dropped.
+struct SmallDisk(std::path::PathBuf);
+
+impl SmallDisk {
+    fn mount(path: std::path::PathBuf, option: &str) -> Option<Self> {
+        fs::create_dir_all(&path).unwrap();
+        let mut command = Command::new("mount");
+        command
+            .args(["-t", "tmpfs", "-o", option, "none"])
+            .arg(&path);
+        let output = command.output().ok()?;
+        output.status.success().then_some(Self(path))
+    }
+
+    fn grow(&self, option: &str) {
+        let mut command = Command::new("mount");
+        command.args(["-o", option]).arg(&self.0);
+        assert!(command.status().unwrap().success());
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        // A leftover is the next run's to see; a panic in here would hide why the test failed.
+        drop(Command::new("umount").arg("-l").arg(&self.0).status());
+    }
+}
+
+#[test]
+fn a_full_disk_ends_the_scheduler_with_status_70_and_loses_nothing() {
+    let mut world = World::uninitialised("full");
+    let Some(disk) = SmallDisk::mount(world.path("db"), "size=200k") else {
+        println!("skipped: a full disk: this user or container may not mount one");
+        return;
+    };
+    let path = format!("--path={}", world.path("db").display());
+    let output = world.log_tool(&["initialize", &path]);
+    assert!(output.status.success(), "{}", text(&output));
+    world.start_scheduler();
+    world.wait_for_leader();
+    let json = [("Content-Type", "application/vnd.apache.thrift.json")];
+    let data = "x".repeat(4_000);
+    let create = |name: &str| {
+        let key =
+            format!(r#"{{"1":{{"str":"root"}},"2":{{"str":"devel"}},"3":{{"str":"{name}"}}}}"#);
+        format!(
+            r#"[1,"createJob",1,1,{{"1":{{"rec":{{"9":{{"rec":{key}}},"8":{{"i32":1}},"6":{{"rec":{{"28":{{"rec":{key}}},"32":{{"set":["rec",3,{{"1":{{"dbl":0.1}}}},{{"2":{{"i64":16}}}},{{"3":{{"i64":16}}}}]}},"25":{{"rec":{{"1":{{"str":"AuroraExecutor"}},"2":{{"str":"{data}"}}}}}}}}}}}}}}]"#
+        )
+    };
+    let mut acknowledged = Vec::new();
+    for number in 0..500 {
+        let name = format!("job{number}");
+        let Ok((200, answer)) = world.post("/api", &json, create(&name).as_bytes()) else {
+            break;
+        };
+        let answer = String::from_utf8(answer).unwrap();
+        assert!(answer.contains(r#""1":{"i32":1}"#), "{answer}");
+        acknowledged.push(name);
+    }
+    assert!(acknowledged.len() < 500, "the disk was not full");
+    assert_eq!(world.join_scheduler(), 70);
+    let log = world.scheduler_log();
+    assert!(log.contains("No space left on device"), "{log}");
+
+    disk.grow("remount,size=64m");
+    world.start_scheduler();
+    world.wait_for_leader();
+    let (_, jobs) = world
+        .post("/api", &json, br#"[1,"getJobs",1,1,{}]"#)
+        .unwrap();
+    let jobs = String::from_utf8(jobs).unwrap();
+    for name in acknowledged {
+        assert!(jobs.contains(&format!(r#""{name}""#)), "{name} is lost");
+    }
+    world.kill_scheduler();
 }

@@ -31,7 +31,7 @@ use crate::base::clock::{Instant, Now};
 use crate::base::rng::Rng;
 use crate::domain::placement::Book;
 use crate::driver::{DriverCommand, DriverEvent};
-use crate::scheduler::handle::{Command, Reply, ReplyCode, SubmitError};
+use crate::scheduler::handle::{Command, Reply, ReplyCode, SubmitError, id_of};
 use crate::storage::stored::{Record, encode};
 use crate::storage::{Answer, Op, Replay, ReplayError, Snapshot, Tables};
 use pending::Pending;
@@ -40,8 +40,11 @@ use std::sync::Arc;
 use step::{Done, Means, Outgoing, Step};
 use timers::{Timer, Timers};
 
-/// The longest request id that is accepted, in bytes.
-const MAX_REQUEST_ID: usize = 256;
+/// The longest request that is accepted, its id with a digest, in bytes.
+const MAX_REQUEST_ID: usize = 256 + DIGEST;
+
+/// How long a digest is, with the space before it.
+const DIGEST: usize = 9;
 
 /// How large a batch grows before it counts as full, in bytes of its entry, roughly.
 ///
@@ -250,7 +253,14 @@ impl Engine {
             Some(request) if request.len() > MAX_REQUEST_ID => {
                 Some(Reply::invalid("The request id is too long."))
             }
-            Some(request) => self.head.answer(request).map(|a| a.reply.clone()),
+            Some(request) => match self.head.answer(request) {
+                Some(answer) => Some(answer.reply.clone()),
+                None if self.is_another(request) => {
+                    let message = "The request id was given to another request before.";
+                    Some(Reply::invalid(message))
+                }
+                None => None,
+            },
             None => None,
         };
         match known {
@@ -260,6 +270,16 @@ impl Engine {
             }
             None => self.run_command(now, token, request, command),
         }
+    }
+
+    /// Whether something else was asked under the same id before: to answer what was answered then would
+    /// be a lie.
+    fn is_another(&self, request: &str) -> bool {
+        let Some(id) = id_of(request) else {
+            return false;
+        };
+        let mut alike = self.head.answered_from(id);
+        alike.any(|known| id_of(known) == Some(id))
     }
 
     fn run_command(&mut self, now: Now, token: u64, request: Option<&str>, command: &Command) {

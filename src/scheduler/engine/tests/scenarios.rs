@@ -521,3 +521,24 @@ fn an_entry_of_somebody_else_leaves_nobody_without_an_answer() {
     assert!(!world.engine.is_leading());
     assert_eq!(world.replies[&token], Err(SubmitError::Unknown));
 }
+
+#[test]
+fn another_request_under_a_used_id_is_refused_and_told_so() {
+    let mut world = World::new(3);
+    let first = world.command(Some("id 00000001"), &create(config("a", |_| ()), 1));
+    let other = world.command(Some("id 00000002"), &create(config("b", |_| ()), 1));
+    let longer = world.command(
+        Some("id 00000002 00000003"),
+        &create(config("c", |_| ()), 1),
+    );
+    let again = world.command(Some("id 00000001"), &create(config("a", |_| ()), 1));
+    world.learn();
+    world.learn();
+    for token in [first, longer, again] {
+        assert_eq!(world.replies[&token], Ok(Reply::ok()));
+    }
+    let said = world.replies[&other].as_ref().unwrap();
+    assert_eq!(said.code, ReplyCode::InvalidRequest);
+    assert!(said.messages[0].contains("another request"), "{said:?}");
+    assert_eq!(world.tables().task_count(), 2, "nothing was done for it");
+}
