@@ -340,8 +340,10 @@ impl Handle {
     }
 
     /// For tests of the loop: a command in its queue, whatever its state.
-    pub(super) fn force(&self, submission: Submission) {
-        self.commands.try_send(submission).unwrap();
+    ///
+    /// False if the queue is closed.
+    pub(super) fn force(&self, submission: Submission) -> bool {
+        self.commands.try_send(submission).is_ok()
     }
 
     /// For tests of those who hold handles: fixed tables and view, and `answer` instead of an engine.
