@@ -139,6 +139,29 @@ fn load(world: &World, judge: &Path, round: usize, stop: &AtomicBool) -> Vec<Job
     jobs
 }
 
+/// Creates a job, and kills the scheduler in the moment in which it has said that it has it.
+///
+/// An answer that leaves before the log has the entry is found out here and hardly anywhere else.
+fn create_and_kill(world: &mut World, judge: &Path, round: usize) -> Option<Job> {
+    let name = format!("last{round}");
+    let request = create(&name, 1, true, &service_line(judge));
+    let outcome = call(world, &request, Some(&format!("create-{name}")));
+    world.kill_scheduler();
+    let known = match outcome {
+        Outcome::Answered(response) if is_ok(&response) => Known::Alive,
+        Outcome::Answered(response) if is_transient(&response) => return None,
+        Outcome::Answered(response) => panic!("{name}: {response:?}"),
+        Outcome::Unknown => Known::Open,
+    };
+    Some(Job {
+        name,
+        request: (known == Known::Alive).then_some(request),
+        instances: 1,
+        service: true,
+        known,
+    })
+}
+
 fn rounds() -> usize {
     if std::env::var("AURORA_LONG").as_deref() == Ok("1") {
         100
@@ -176,6 +199,7 @@ fn nothing_acknowledged_is_lost_and_nothing_runs_twice() {
     let before = verdict(&judge).0;
 
     let mut jobs = Vec::new();
+    let mut last = Vec::new();
     let mut rng = Rng::from_seed(42);
     for round in 0..rounds() {
         let stop = AtomicBool::new(false);
@@ -187,7 +211,7 @@ fn nothing_acknowledged_is_lost_and_nothing_runs_twice() {
             std::thread::sleep(rng.duration(Duration::from_millis(20), Duration::from_millis(400)));
             let which = rng.below(3);
             if which != 1 {
-                world.kill_scheduler();
+                last.extend(create_and_kill(&mut world, judge, round));
             }
             if which != 0 {
                 world.kill_agent();
@@ -205,6 +229,7 @@ fn nothing_acknowledged_is_lost_and_nothing_runs_twice() {
             loader.join().unwrap()
         }));
     }
+    jobs.extend(last);
     world.wait_for_leader();
     println!("{} jobs in {} rounds", jobs.len() + 2, rounds());
     judge_the_end(&world, &judge, &jobs, &before);
