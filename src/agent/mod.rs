@@ -5,6 +5,7 @@
 //! schedulers say to each other, [`session`] the agent's side of that.
 
 mod daemon;
+mod fetch;
 pub mod host;
 pub mod observe;
 mod os;

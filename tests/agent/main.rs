@@ -6,3 +6,5 @@ mod crash;
 mod executor;
 mod fixture;
 mod host;
+mod logs;
+mod setup;
