@@ -31,6 +31,7 @@ mod error;
 mod host;
 mod identity;
 mod launch;
+mod limits;
 mod sandboxes;
 mod shared;
 #[cfg(test)]
