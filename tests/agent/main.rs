@@ -6,3 +6,4 @@ mod crash;
 mod executor;
 mod fixture;
 mod host;
+mod limits;
