@@ -7,6 +7,7 @@
 
 pub mod cgroup;
 mod daemon;
+mod fetch;
 pub mod host;
 pub mod limits;
 pub mod observe;

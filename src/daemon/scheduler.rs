@@ -10,8 +10,9 @@ use crate::base::stats;
 use crate::domain::flapping::Flapping;
 use crate::domain::validate::{ContainerType, EnvironmentRule, Rules};
 use crate::driver::embedded::{EmbeddedDriver, EmbeddedOptions};
+use crate::executor::flags::ExecutorFlags;
 use crate::http::{HttpState, LogLevels, Operator};
-use crate::model::{MilliCpus, Resources};
+use crate::model::{ExecutorSetup, MilliCpus, Resources};
 use crate::net::Protocol;
 use crate::net::http1::Limits;
 use crate::net::keys::{self, KeyError, KeyKind, SecretKey};
@@ -58,7 +59,7 @@ pub fn run(args: &[String], out: &mut dyn Write) -> Result<(), Failure> {
     if flags.is_on("exit_with_parent") && !signals::follow_parent() {
         return Ok(());
     }
-    for warning in flags.warnings() {
+    for warning in flags.warnings().into_iter().chain(plan.warnings.clone()) {
         log::warn!("{warning}");
     }
     for (name, value) in flags.effective() {
@@ -83,6 +84,8 @@ struct Plan {
     api: ApiConfig,
     cors_origin: Option<String>,
     log_level: LevelFilter,
+    /// Of what was asked for and has no effect.
+    warnings: Vec<String>,
 }
 
 impl Plan {
@@ -105,7 +108,8 @@ impl Plan {
             Some(file) => PathBuf::from(file),
             None => log_tool::agent_key_beside(&path),
         };
-        let engine = engine_options(flags, &hostname)?;
+        let (executor, warnings) = executor_setup(flags)?;
+        let engine = engine_options(flags, &hostname, executor)?;
         Ok(Self {
             cluster: flags.required("cluster_name")?.to_owned(),
             http: SocketAddr::new(ip, flags.count("http_port")?),
@@ -125,6 +129,7 @@ impl Plan {
             hostname,
             cors_origin: flags.text("enable_cors_for").map(str::to_owned),
             log_level: log_level(flags)?,
+            warnings,
         })
     }
 }
@@ -171,7 +176,51 @@ pub fn system_hostname() -> Result<String, Failure> {
         .map_err(|_| Failure::new("this machine's name is not text; set -hostname".into()))
 }
 
-fn engine_options(flags: &Values, hostname: &str) -> Result<EngineOptions, Failure> {
+/// How agents start executors, and what of it has no effect.
+fn executor_setup(flags: &Values) -> Result<(ExecutorSetup, Vec<String>), Failure> {
+    let text = |name| flags.text(name).unwrap_or_default().trim();
+    let options = text("thermos_executor_flags");
+    let wrong = |why: String| Failure::new(format!("-thermos_executor_flags: {why}"));
+    let read = ExecutorFlags::of_text(options).map_err(|error| wrong(error.to_string()))?;
+    if read.task_dir.is_some() {
+        return Err(wrong("--task-dir is for agents alone".to_owned()));
+    }
+    let idle = |(name, why)| format!("-thermos_executor_flags: --{name} has no effect: {why}");
+    let mut warnings: Vec<String> = read.idle.into_iter().map(idle).collect();
+    let path = Some(text("thermos_executor_path")).filter(|path| !path.is_empty());
+    let files = text("thermos_executor_resources").split(',').map(str::trim);
+    let files: Vec<String> = files
+        .filter(|it| !it.is_empty())
+        .map(str::to_owned)
+        .collect();
+    let all = path.into_iter().chain(files.iter().map(String::as_str));
+    let mut names = BTreeSet::new();
+    for file in all {
+        let name = Path::new(file).file_name();
+        if !file.starts_with('/') || name.is_none() || !names.insert(name) {
+            return Err(Failure::new(format!(
+                "-thermos_executor_path, -thermos_executor_resources: {file}: expected the absolute \
+                 path of a file on the agents, whose name no other one has"
+            )));
+        }
+    }
+    if path.is_none() && !files.is_empty() {
+        let why = "-thermos_executor_resources has no effect without -thermos_executor_path";
+        warnings.push(why.to_owned());
+    }
+    let setup = ExecutorSetup {
+        flags: options.to_owned(),
+        path: path.map(str::to_owned),
+        resources: files,
+    };
+    Ok((setup, warnings))
+}
+
+fn engine_options(
+    flags: &Values,
+    hostname: &str,
+    executor: ExecutorSetup,
+) -> Result<EngineOptions, Failure> {
     let size_mb = |name| i64::try_from(flags.size(name) >> 20).unwrap_or(i64::MAX);
     let retry = Backoff::new(
         flags.time("initial_task_kill_retry_interval"),
@@ -179,6 +228,7 @@ fn engine_options(flags: &Values, hostname: &str) -> Result<EngineOptions, Failu
     );
     Ok(EngineOptions {
         scheduler: hostname.into(),
+        executor,
         executor_overhead: Resources {
             cpus: MilliCpus::from_cores(flags.float("thermos_executor_cpu")),
             ram_mb: size_mb("thermos_executor_ram"),

@@ -1,6 +1,7 @@
 //! From the order to what is run: reads the job's JSON, fills in ports and names.
 
 use super::json::{self, Field, JsonError};
+use super::logger::Logger;
 use super::mustache::{ReferenceError, Values};
 use super::order::Order;
 use crate::supervise::{HealthPolicy, Lifecycle, ProcessDefinition, TaskDefinition};
@@ -56,16 +57,20 @@ pub(super) struct ShutdownEndpoints {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Definition {
     pub(super) task: TaskDefinition,
+    /// How each process logs.
+    pub(super) loggers: Vec<Logger>,
     pub(super) probe: Option<HealthProbe>,
     pub(super) probe_timeout: Duration,
     pub(super) endpoints: Option<ShutdownEndpoints>,
 }
 
 impl Definition {
+    /// Processes that do not say how they log do it as `logger` says.
+    ///
     /// # Errors
     ///
     /// The place in the JSON, or the reference, that is wrong.
-    pub(super) fn parse(order: &Order) -> Result<Self, OrderDataError> {
+    pub(super) fn parse(order: &Order, logger: Logger) -> Result<Self, OrderDataError> {
         let job: Value = serde_json::from_str(&order.data)
             .map_err(|error| OrderDataError::NotJson(error.to_string()))?;
         check_container(&job)?;
@@ -84,12 +89,18 @@ impl Definition {
         let (probe, policy, probe_timeout) =
             read_health(&Field::new("health_check_config", &health), &ports)?;
         let (endpoints, lifecycle) = read_lifecycle(&Field::new("lifecycle", &lifecycle), &ports)?;
-        let mut task = read_task(&Field::new("task", &task))?;
+        let task = Field::new("task", &task);
+        let mut loggers = Vec::new();
+        for process in task.required("processes")?.items()? {
+            loggers.push(Logger::read(&process, logger)?);
+        }
+        let mut task = read_task(&task)?;
         task.kill_wait = Duration::from_millis(order.kill_wait_ms);
         task.health = probe.is_some().then_some(policy);
         task.lifecycle = lifecycle;
         Ok(Self {
             task,
+            loggers,
             probe,
             probe_timeout,
             endpoints,
@@ -278,6 +289,7 @@ fn read_lifecycle(
 
 #[cfg(test)]
 mod tests {
+    use super::super::logger::Destination;
     use super::super::order::tests::order;
     use super::*;
 
@@ -295,7 +307,7 @@ mod tests {
 
     #[test]
     fn a_job_reads_with_its_defaults_and_its_values() {
-        let definition = Definition::parse(&order(JOB)).unwrap();
+        let definition = Definition::parse(&order(JOB), Logger::default()).unwrap();
         let task = &definition.task;
         assert_eq!(task.orders, [["fetch", "serve"]]);
         assert_eq!(task.processes[0].cmdline, "get 3");
@@ -339,12 +351,42 @@ mod tests {
                 "thermos.ports[x]",
             ),
             (
+                r#"{"task": {"processes": [{"name": "a", "cmdline": "b", "logger": {"mode": "x"}}]}}"#,
+                "task.processes[0].logger.mode: has to be standard",
+            ),
+            (
+                r#"{"task": {"processes": [{"name": "a", "cmdline": "b",
+                    "logger": {"mode": "rotate", "rotate": {"log_size": 0}}}]}}"#,
+                "task.processes[0].logger.rotate.log_size: has to be",
+            ),
+            (
                 r#"{"task": {"max_failures": -1, "processes": []}}"#,
                 "task.max_failures: has to be",
             ),
         ] {
-            let error = Definition::parse(&order(data)).unwrap_err().to_string();
+            let error = Definition::parse(&order(data), Logger::default());
+            let error = error.unwrap_err().to_string();
             assert!(error.contains(text), "{data}: {error}");
         }
+    }
+
+    #[test]
+    fn the_logger_of_a_process_counts_as_a_whole() {
+        let data = r#"{"task": {"processes": [
+            {"name": "a", "cmdline": "b"},
+            {"name": "c", "cmdline": "d", "logger": {"mode": "rotate", "rotate": {"backups": 2}}}
+        ]}}"#;
+        let default = Logger {
+            destination: Destination::Both,
+            log_bytes: 7,
+            ..Logger::default()
+        };
+        let definition = Definition::parse(&order(data), default).unwrap();
+        let own = Logger {
+            rotates: true,
+            backups: 2,
+            ..Logger::default()
+        };
+        assert_eq!(definition.loggers, [default, own]);
     }
 }

@@ -110,6 +110,32 @@ impl<'a> Field<'a> {
         }
     }
 
+    /// A whole number of at least one.
+    pub(super) fn size_or(&self, name: &str, default: u64) -> Result<u64, JsonError> {
+        let Some(field) = self.optional(name)? else {
+            return Ok(default);
+        };
+        let whole = |n: &f64| n.fract() == 0.0 && (1.0..=1e18).contains(n);
+        match field.number().filter(whole) {
+            Some(number) => Ok(number as u64),
+            None => Err(field.wrong("has to be a whole number above zero")),
+        }
+    }
+
+    /// One of some names.
+    pub(super) fn choice<T>(
+        &self,
+        name: &str,
+        of_name: impl FnOnce(&str) -> Option<T>,
+        problem: &'static str,
+    ) -> Result<Option<T>, JsonError> {
+        let Some(field) = self.optional(name)? else {
+            return Ok(None);
+        };
+        let chosen = of_name(&field.text()?);
+        chosen.map(Some).ok_or_else(|| field.wrong(problem))
+    }
+
     pub(super) fn seconds_or(&self, name: &str, default: f64) -> Result<Duration, JsonError> {
         let Some(field) = self.optional(name)? else {
             return Ok(Duration::from_secs_f64(default));

@@ -2,6 +2,7 @@
 
 use super::checkpoint::{self, Header, Record, Tail, TaskRecord, TaskStateRecord, Writer};
 use super::definition::Definition;
+use super::flags::{ExecutorFlags, FlagsError};
 use super::journal;
 use super::listener::Listener;
 use super::memory::{self, MemoryGroup};
@@ -15,6 +16,7 @@ use nix::sys::prctl::set_child_subreaper;
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::stat::{Mode, umask};
+use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -26,8 +28,10 @@ const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/s
 
 #[derive(Debug, Error)]
 enum TakeError {
-    #[error("usage: aurora-executor --task-dir=DIR")]
+    #[error("usage: aurora-executor --task-dir=DIR [FLAGS]")]
     Usage,
+    #[error(transparent)]
+    Flags(#[from] FlagsError),
     #[error("cannot use {path}: {source}")]
     File {
         path: &'static str,
@@ -61,13 +65,15 @@ pub fn main() -> ExitCode {
 }
 
 fn take() -> Result<ExitCode, TakeError> {
-    let mut arguments = std::env::args_os().skip(1);
-    let argument = arguments.next().and_then(|it| it.into_string().ok());
-    let directory = argument
-        .as_deref()
-        .and_then(|it| it.strip_prefix("--task-dir="));
-    let (Some(directory), None) = (directory, arguments.next()) else {
-        return Err(TakeError::Usage);
+    let arguments = std::env::args_os().skip(1).map(OsString::into_string);
+    let arguments: Vec<String> = arguments
+        .collect::<Result<_, _>>()
+        .map_err(|_| TakeError::Usage)?;
+    let flags = ExecutorFlags::parse(&arguments)?;
+    // A wrapper need not hand on what it was given.
+    let directory = match &flags.task_dir {
+        Some(directory) => OsString::from(directory),
+        None => std::env::var_os(paths::TASK_DIR_VARIABLE).ok_or(TakeError::Usage)?,
     };
     // Relative names from here on: sockets have short ones.
     std::env::set_current_dir(directory).map_err(file_error("the task's directory"))?;
@@ -95,7 +101,7 @@ fn take() -> Result<ExitCode, TakeError> {
     match detach().map_err(file_error("a process of its own"))? {
         Detached::Starter(code) => Ok(code),
         Detached::Executor(ready) => {
-            let runner = match prepare(order, checkpoint)? {
+            let runner = match prepare(order, checkpoint, &flags)? {
                 Some(start) => Some(Runner::begin(start).map_err(file_error(paths::CHECKPOINT))?),
                 None => None,
             };
@@ -140,7 +146,11 @@ fn shell() -> PathBuf {
 }
 
 /// Writes the header. None if the task ended at once because it cannot be run as it is.
-fn prepare(order: Order, checkpoint: File) -> Result<Option<Start>, TakeError> {
+fn prepare(
+    order: Order,
+    checkpoint: File,
+    flags: &ExecutorFlags,
+) -> Result<Option<Start>, TakeError> {
     set_child_subreaper(true)?;
     let mut mask = SigSet::empty();
     for signal in [
@@ -157,7 +167,7 @@ fn prepare(order: Order, checkpoint: File) -> Result<Option<Start>, TakeError> {
     let directory = std::env::current_dir().map_err(file_error("the task's directory"))?;
     let mut writer = Writer::create(checkpoint).map_err(file_error(paths::CHECKPOINT))?;
     writer.push(&Record::Header(header(&order)), true);
-    let supervisor = Definition::parse(&order)
+    let supervisor = Definition::parse(&order, flags.logger)
         .map_err(|error| error.to_string())
         .and_then(|it| {
             let supervisor = Supervisor::new(it.task.clone(), clock::now());
@@ -169,6 +179,7 @@ fn prepare(order: Order, checkpoint: File) -> Result<Option<Start>, TakeError> {
             definition,
             sandbox: directory.join(paths::SANDBOX),
             shell: shell(),
+            preserve_env: flags.preserve_env,
             path: std::env::var("PATH").unwrap_or_else(|_| DEFAULT_PATH.to_owned()),
             writer,
             listener,

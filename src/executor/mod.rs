@@ -1,6 +1,7 @@
 //! The small program that runs one task.
 //!
-//! `aurora-executor --task-dir=DIR` reads the order in that directory, detaches itself, and runs the task's
+//! `aurora-executor --task-dir=DIR [FLAGS]` reads the order in that directory, which is otherwise named by
+//! the environment's `AURORA_TASK_DIR`, detaches itself, and runs the task's
 //! processes until the end. One thread, one poll loop, no name service, no TLS. It outlives whoever started
 //! it; all that it has to say is in the checkpoint, and all that it is told comes by the control socket.
 //!
@@ -11,10 +12,14 @@
 pub mod checkpoint;
 pub mod control;
 mod definition;
+pub mod flags;
 mod http;
 mod journal;
 mod json;
 mod listener;
+mod log_file;
+pub mod logger;
+mod logs;
 mod main;
 pub mod memory;
 mod mustache;

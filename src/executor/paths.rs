@@ -12,5 +12,11 @@ pub const CONTROL: &str = "control";
 pub const JOURNAL: &str = "executor.log";
 /// The agent's word that the task is over; with it nothing starts any more.
 pub const VERDICT: &str = "verdict";
+/// Says that all files to fetch are in the sandbox.
+pub const FETCHED: &str = "fetched";
+/// Where a wrapper of the executor and its files are.
+pub const WRAPPER: &str = "executor";
 /// Where the task's processes live.
 pub const SANDBOX: &str = "sandbox";
+/// Names the task's directory in the environment of an executor.
+pub const TASK_DIR_VARIABLE: &str = "AURORA_TASK_DIR";

@@ -59,7 +59,8 @@ impl Probe {
         spawned: Spawned,
         deadline: Instant,
     ) -> Result<Self, String> {
-        let pipe = spawned.pipe.ok_or("no pipe to the health check")?;
+        let pipe = spawned.pipes.into_iter().next();
+        let pipe = pipe.ok_or("no pipe to the health check")?;
         fcntl(&pipe, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).map_err(|it| it.to_string())?;
         Ok(Self::Shell {
             command: command.to_owned(),

@@ -6,6 +6,8 @@ use super::definition::{Definition, HealthProbe};
 use super::http::Call;
 use super::journal;
 use super::listener::Listener;
+use super::logger::{Destination, Logger};
+use super::logs::Logs;
 use super::memory::MemoryGroup;
 use super::order::Order;
 use super::os::{Children, Output, Spawn, peek, proc, reap, signal_child, signal_group};
@@ -19,14 +21,17 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::Signal;
 use nix::sys::signalfd::SignalFd;
 use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
 use std::os::fd::AsFd;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// How long a shutdown endpoint may take to answer.
 const ENDPOINT_TIMEOUT: Duration = Duration::from_secs(1);
 /// Between two tries to write the checkpoint.
 const WRITE_AGAIN: Duration = Duration::from_secs(1);
+/// In the sandbox: what the processes write.
+const LOGS: &str = ".logs";
 /// In the sandbox: as long as it is there, health checks count as good.
 const SNOOZE_FILE: &str = ".healthchecksnooze";
 /// In the sandbox: read by each shell before its command.
@@ -39,6 +44,8 @@ pub(super) struct Start {
     pub(super) sandbox: PathBuf,
     pub(super) shell: PathBuf,
     pub(super) path: String,
+    /// Whether processes get this process' environment too.
+    pub(super) preserve_env: bool,
     pub(super) writer: Writer,
     pub(super) listener: Listener,
     pub(super) signals: SignalFd,
@@ -54,6 +61,7 @@ pub(super) struct Runner {
     /// The shells that run, by process id.
     runs: BTreeMap<i32, Run>,
     pids: BTreeMap<Run, i32>,
+    logs: Logs,
     call: Option<Call>,
     probe: Option<Probe>,
     write_again: Option<Instant>,
@@ -67,7 +75,9 @@ impl Runner {
     ///
     /// They cannot be written: nothing may be started.
     pub(super) fn begin(start: Start) -> std::io::Result<Self> {
+        let logs = start.sandbox.join(LOGS);
         let mut new = Self {
+            logs: Logs::new(logs, &start.order.identity),
             start,
             sequence: 0,
             runs: BTreeMap::new(),
@@ -94,6 +104,7 @@ impl Runner {
                 return;
             }
             self.wait();
+            self.logs.pump();
             self.handle_signals();
             self.reap();
             for command in self.start.listener.poll() {
@@ -143,6 +154,7 @@ impl Runner {
             self.call.as_ref().map(Call::deadline),
             self.probe.as_ref().map(Probe::deadline),
             self.write_again,
+            self.logs.deadline(),
         ];
         let timeout = match deadlines.into_iter().flatten().min() {
             None => PollTimeout::NONE,
@@ -154,7 +166,8 @@ impl Runner {
         };
         let mut fds = vec![PollFd::new(self.start.signals.as_fd(), PollFlags::POLLIN)];
         let control = self.start.listener.fds();
-        fds.extend(control.map(|fd| PollFd::new(fd, PollFlags::POLLIN)));
+        let read = control.chain(self.logs.fds());
+        fds.extend(read.map(|fd| PollFd::new(fd, PollFlags::POLLIN)));
         let flags = |wants_write| match wants_write {
             true => PollFlags::POLLOUT,
             false => PollFlags::POLLIN,
@@ -231,6 +244,7 @@ impl Runner {
                 Exit::Code(return_code) => ProcessEvent::Failed { return_code },
                 Exit::Signal(signal) => ProcessEvent::Killed { signal },
             };
+            self.logs.finish_run(run);
             self.record_process(run, event);
             self.start.supervisor.handle_exit(now, run, exit);
             self.apply_effects();
@@ -290,6 +304,9 @@ impl Runner {
     }
 
     fn record_task(&mut self, state: TaskState, message: Option<String>) {
+        if state.is_terminal() {
+            self.logs.finish();
+        }
         self.sequence += 1;
         let record = TaskRecord {
             sequence: self.sequence,
@@ -316,13 +333,19 @@ impl Runner {
 
     fn start_run(&mut self, run: Run) {
         let process = &self.start.definition.task.processes[run.process];
-        let logs = self.start.sandbox.join(".logs");
-        let of_process = logs.join(&process.name);
-        let of_run = of_process.join(run.number.to_string());
         let cmdline = process.cmdline.clone();
-        let started = self
-            .spawn(&cmdline, Output::Logs(vec![logs, of_process, of_run]))
-            .start();
+        let logger = self.start.definition.loggers[run.process];
+        let output = output(&self.start.sandbox.join(LOGS), &process.name, run, logger);
+        let mut started = self.spawn(&cmdline, output).start();
+        if let Ok(spawned) = &mut started
+            && !spawned.pipes.is_empty()
+        {
+            let name = &self.start.definition.task.processes[run.process].name;
+            let pipes = std::mem::take(&mut spawned.pipes);
+            if let Err(error) = self.logs.add(run, name, logger, pipes) {
+                journal::note(format_args!("cannot follow '{name}': {error}"));
+            }
+        }
         let now = clock::now();
         match started {
             Ok(spawned) => {
@@ -348,12 +371,20 @@ impl Runner {
         let sandbox = start.sandbox.display().to_string();
         let profile = start.sandbox.join(PROFILE_FILE);
         let user = &start.order.identity.user;
-        let mut environment = vec![
+        let mut environment = Vec::new();
+        if start.preserve_env {
+            let text = |(name, value): (OsString, OsString)| {
+                Some((name.into_string().ok()?, value.into_string().ok()?))
+            };
+            environment.extend(std::env::vars_os().filter_map(text));
+        }
+        // The last of equal names counts.
+        environment.extend([
             ("HOME".to_owned(), sandbox),
             ("LOGNAME".to_owned(), user.clone()),
             ("PATH".to_owned(), start.path.clone()),
             ("USER".to_owned(), user.clone()),
-        ];
+        ]);
         if profile.exists() {
             environment.push(("BASH_ENV".to_owned(), profile.display().to_string()));
         }
@@ -426,6 +457,18 @@ impl Runner {
             }
         }
     }
+}
+
+fn output(logs: &Path, process: &str, run: Run, logger: Logger) -> Output {
+    if logger.is_piped() {
+        return Output::Pipes;
+    }
+    if logger.destination == Destination::None {
+        return Output::Nothing;
+    }
+    let of_process = logs.join(process);
+    let of_run = of_process.join(run.number.to_string());
+    Output::Logs(vec![logs.to_owned(), of_process, of_run])
 }
 
 fn to_signal(signal: ProcessSignal) -> Signal {

@@ -6,7 +6,7 @@ use aurora::executor::checkpoint::{
 };
 use aurora::executor::control::Command as Control;
 use aurora::executor::order::{Identity, Order};
-use aurora::executor::{os::proc, paths};
+use aurora::executor::{flags, os::proc, paths};
 use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
@@ -72,6 +72,7 @@ pub fn processes_of(sandbox: &Path) -> Vec<i32> {
 /// A task's directory, with an executor started on it by hand.
 pub struct Task {
     pub directory: PathBuf,
+    flags: Vec<String>,
     control: Option<UnixStream>,
 }
 
@@ -117,14 +118,21 @@ impl Task {
         fs::write(directory.join(paths::ORDER), order.encode()).unwrap();
         Self {
             directory,
+            flags: flags::split(&order.flags).unwrap(),
             control: None,
         }
     }
 
     pub fn start(&mut self) -> Output {
+        self.start_with("TEST", "1")
+    }
+
+    pub fn start_with(&mut self, name: &str, value: &str) -> Output {
         let journal = File::create(self.directory.join(paths::JOURNAL)).unwrap();
         Command::new(executor_path())
+            .args(&self.flags)
             .arg(format!("--task-dir={}", self.directory.display()))
+            .env(name, value)
             .stderr(journal)
             .output()
             .unwrap()

@@ -12,29 +12,29 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-struct Agent {
-    host: TaskHost,
+pub struct Agent {
+    pub host: TaskHost,
     reports: async_channel::Receiver<TaskReport>,
     work_dir: PathBuf,
 }
 
-fn config(root: &Path) -> HostConfig {
+pub fn config(root: &Path) -> HostConfig {
     let mut config = HostConfig::new(root.join("work"), executor_path(), "one.example");
     config.kill_wait = Duration::from_secs(5);
     config
 }
 
 /// A user that every machine has and that is not root.
-fn role() -> &'static str {
+pub fn role() -> &'static str {
     "nobody"
 }
 
-fn data(cmdline: &str) -> String {
+pub fn data(cmdline: &str) -> String {
     let cmdline = serde_json::Value::from(cmdline);
     format!(r#"{{"task": {{"processes": [{{"name": "main", "cmdline": {cmdline}}}]}}}}"#)
 }
 
-fn order(task: &str, data: &str) -> LaunchOrder {
+pub fn order(task: &str, data: &str) -> LaunchOrder {
     LaunchOrder {
         task: TaskId::new(task),
         job: JobKey::new(role(), "test", "job").unwrap(),
@@ -50,7 +50,7 @@ fn order(task: &str, data: &str) -> LaunchOrder {
 }
 
 impl Agent {
-    fn open(config: HostConfig) -> Self {
+    pub fn open(config: HostConfig) -> Self {
         let work_dir = config.work_dir.clone();
         let (host, reports) = TaskHost::open(config).unwrap();
         Self {
@@ -60,11 +60,11 @@ impl Agent {
         }
     }
 
-    fn launch(&self, task: &str, cmdline: &str) -> Result<(), LaunchError> {
+    pub fn launch(&self, task: &str, cmdline: &str) -> Result<(), LaunchError> {
         rt::block_on(self.host.launch(order(task, &data(cmdline))))
     }
 
-    fn kill(&self, task: &str) {
+    pub fn kill(&self, task: &str) {
         rt::block_on(self.host.kill(&TaskId::new(task))).unwrap();
     }
 
@@ -74,7 +74,7 @@ impl Agent {
     }
 
     /// Waits until the task is in a state, by its reports.
-    fn wait(&self, task: &str, state: TaskState) -> TaskReport {
+    pub fn wait(&self, task: &str, state: TaskState) -> TaskReport {
         let deadline: Instant = clock::now() + PATIENCE;
         loop {
             if let Some(report) = self.known(task).filter(|it| it.state == state) {
@@ -91,11 +91,11 @@ impl Agent {
         rt::block_on(self.host.acknowledge(&report.task, report.sequence));
     }
 
-    fn directory(&self, task: &str) -> PathBuf {
+    pub fn directory(&self, task: &str) -> PathBuf {
         self.work_dir.join("tasks").join(task)
     }
 
-    fn sandbox(&self, task: &str) -> PathBuf {
+    pub fn sandbox(&self, task: &str) -> PathBuf {
         self.directory(task).join("sandbox")
     }
 
@@ -111,7 +111,7 @@ impl Agent {
         kill(Pid::from_raw(self.executor(task)), Signal::SIGKILL).unwrap();
     }
 
-    fn reopen(self, config: HostConfig) -> Self {
+    pub fn reopen(self, config: HostConfig) -> Self {
         drop(self.host);
         drop(self.reports);
         Self::open(config)

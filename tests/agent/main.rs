@@ -7,3 +7,5 @@ mod executor;
 mod fixture;
 mod host;
 mod limits;
+mod logs;
+mod setup;

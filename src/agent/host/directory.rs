@@ -205,6 +205,13 @@ impl TaskDirectory {
         state: TaskState,
         message: &str,
     ) -> io::Result<Option<TaskRecord>> {
+        // ORDER: under the lock, so that an executor that gets it later finds the verdict.
+        let stored = self.while_unstarted(|| self.store_verdict(None, state, message))?;
+        stored.transpose()
+    }
+
+    /// Runs `work` while no executor can begin; none if one has begun.
+    pub(super) fn while_unstarted<T>(&self, work: impl FnOnce() -> T) -> io::Result<Option<T>> {
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false);
         let lock = options.mode(0o600).open(self.path.join(paths::LOCK))?;
@@ -215,13 +222,9 @@ impl TaskDirectory {
         }
         let mut history = History::default();
         let states = self.read_history(&mut history);
-        // ORDER: under the lock, so that an executor that gets it later finds the verdict.
-        let stored = states.and_then(|_| match history.header {
-            None => self.store_verdict(None, state, message).map(Some),
-            Some(_) => Ok(None),
-        });
+        let done = states.map(|_| history.header.is_none().then(work));
         lock.unlock()?;
-        stored
+        done
     }
 
     /// Reads on; gives the states of the task that are new, in order.

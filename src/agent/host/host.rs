@@ -164,7 +164,9 @@ impl TaskHost {
                 let sandbox = directory.sandbox();
                 self.shared.limiter.begin(&task, order, &sandbox);
             }
-            self.watch(task, directory, woken, history);
+            let flags = order.map(|order| order.flags).unwrap_or_default();
+            let stop_timeout = launch::stop_timeout(&flags);
+            self.watch(task, directory, woken, history, stop_timeout);
         }
         Ok(None)
     }
@@ -182,13 +184,21 @@ impl TaskHost {
         Some(woken)
     }
 
-    fn watch(&self, task: TaskId, directory: TaskDirectory, woken: Receiver<()>, history: History) {
+    fn watch(
+        &self,
+        task: TaskId,
+        directory: TaskDirectory,
+        woken: Receiver<()>,
+        history: History,
+        stop_timeout: Option<Duration>,
+    ) {
         let watch = Watch {
             shared: self.shared.clone(),
             task: task.clone(),
             directory,
             woken,
             history,
+            stop_timeout,
         };
         lock(&self.fibers).insert(task, rt::spawn("task", watch.run()));
     }
@@ -246,10 +256,11 @@ impl TaskHost {
         woken: Receiver<()>,
     ) -> io::Result<()> {
         let task = order.task.clone();
+        let stop_timeout = launch::stop_timeout(&order.setup.flags);
         let (shared, place) = (self.shared.clone(), directory.clone());
         match rt::unblock(move || launch::store(&shared, &place, &order)).await {
             Ok(None) => {
-                self.watch(task, directory, woken, History::default());
+                self.watch(task, directory, woken, History::default(), stop_timeout);
                 Ok(())
             }
             Ok(Some(verdict)) => {

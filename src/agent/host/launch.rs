@@ -5,9 +5,11 @@ use super::shared::Shared;
 use crate::agent::os::identity_of;
 use crate::base::clock;
 use crate::executor::checkpoint::TaskRecord;
+use crate::executor::flags::ExecutorFlags;
 use crate::executor::order::{Identity, Order, Uri};
 use crate::model::{FetcherUri, LaunchOrder, TaskState};
 use std::io;
+use std::time::Duration;
 
 /// Writes the order down, or a verdict that says why the task cannot run here. Blocks.
 ///
@@ -24,7 +26,7 @@ pub(super) fn store(
     }
     directory.remove()?;
     let task = &order.task;
-    let stored = match identity_of(order.job.role(), shared.config.allow_root_tasks) {
+    let stored = match identity(shared, order) {
         Ok(identity) => {
             let order = to_stored(order, identity, shared);
             let made = directory.create(Some(&order.identity));
@@ -35,9 +37,8 @@ pub(super) fn store(
                 None
             })
         }
-        Err(error) => {
+        Err(message) => {
             let made = directory.create(None);
-            let message = error.to_string();
             made.and_then(|()| directory.store_verdict(None, TaskState::Failed, &message))
                 .map(Some)
         }
@@ -48,7 +49,32 @@ pub(super) fn store(
     stored
 }
 
+/// Who the processes run as: the role, unless the executor's flags say something else.
+fn identity(shared: &Shared, order: &LaunchOrder) -> Result<Identity, String> {
+    let flags = ExecutorFlags::of_text(&order.setup.flags).map_err(|error| error.to_string())?;
+    let of = |user: &str| {
+        let identity = identity_of(user, shared.config.allow_root_tasks);
+        identity.map_err(|error| error.to_string())
+    };
+    match (flags.execute_as_user, flags.nosetuid) {
+        (Some(user), _) => of(&user),
+        // Where the agent is root this is root, for which an agent has to be set up.
+        (None, true) => of("root").map(|identity| Identity {
+            is_switched: false,
+            ..identity
+        }),
+        (None, false) => of(order.job.role()),
+    }
+}
+
+/// The time that the flags give to the end of a killed task.
+pub(super) fn stop_timeout(flags: &str) -> Option<Duration> {
+    ExecutorFlags::of_text(flags).ok()?.stop_timeout
+}
+
 fn to_stored(order: &LaunchOrder, identity: Identity, shared: &Shared) -> Order {
+    let kill_wait = shared.config.kill_wait;
+    let kill_wait = stop_timeout(&order.setup.flags).map_or(kill_wait, |it| it.min(kill_wait));
     Order {
         task: order.task.as_str().to_owned(),
         role: order.job.role().to_owned(),
@@ -65,7 +91,7 @@ fn to_stored(order: &LaunchOrder, identity: Identity, shared: &Shared) -> Order 
         metadata: order.metadata.clone(),
         hostname: shared.config.hostname.clone(),
         identity,
-        kill_wait_ms: u64::try_from(shared.config.kill_wait.as_millis()).unwrap_or(u64::MAX),
+        kill_wait_ms: u64::try_from(kill_wait.as_millis()).unwrap_or(u64::MAX),
         taken_at_ms: clock::wall().as_ms(),
         flags: order.setup.flags.clone(),
         wrapper: order.setup.path.clone(),

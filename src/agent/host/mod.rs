@@ -13,6 +13,8 @@
 //!                /control       where the executor listens
 //!                /verdict       the agent's own last word, where the executor has none
 //!                /executor.log  what the executor has to say of itself
+//!                /fetched       the files that the order names are in the sandbox
+//!                /executor/     a wrapper and its files, where the order names one
 //!                /sandbox/      where the task lives, and its logs in .logs/<process>/<run>/
 //! ```
 //!
@@ -32,6 +34,7 @@ mod host;
 mod identity;
 mod launch;
 mod limits;
+mod prepare;
 mod sandboxes;
 mod shared;
 #[cfg(test)]

@@ -2,12 +2,14 @@
 //! the executor cannot.
 
 use super::directory::{History, TaskDirectory, to_report};
+use super::prepare::Prepared;
 use super::shared::Shared;
 use crate::agent::os::Leftovers;
 use crate::base::clock::Instant;
 use crate::executor::checkpoint::{Header, TaskRecord};
 use crate::executor::control::Command as Control;
-use crate::executor::{os::proc, paths};
+use crate::executor::order::Order;
+use crate::executor::{flags, os::proc, paths};
 use crate::model::{TaskId, TaskState};
 use crate::rt;
 use async_channel::Receiver;
@@ -17,6 +19,7 @@ use std::fs::File;
 use std::io;
 use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,6 +32,8 @@ const LOOK_AGAIN: Duration = Duration::from_millis(10);
 const STARTS_MAX: u32 = 3;
 /// Between two rounds of SIGKILL among what a dead executor left.
 const SWEEP_PAUSE: Duration = Duration::from_millis(50);
+/// An executor that kills its task in time may be so late.
+const SLACK: Duration = Duration::from_secs(5);
 /// So many rounds; what still lives then hangs in the kernel.
 const SWEEP_ROUNDS: u32 = 200;
 
@@ -39,6 +44,8 @@ pub(super) struct Watch {
     pub(super) directory: TaskDirectory,
     pub(super) woken: Receiver<()>,
     pub(super) history: History,
+    /// How long a kill of this task waits for its executor, if not as long as any.
+    pub(super) stop_timeout: Option<Duration>,
 }
 
 /// What happened while an executor was followed.
@@ -85,10 +92,25 @@ impl Watch {
                         rt::sleep(LOOK_AGAIN).await;
                         continue;
                     }
-                    starts += 1;
-                    if let Err(error) = self.start().await {
-                        log::warn!("task {}: cannot start executor: {error}", self.task);
-                        self.wait_or_woken(TRY_AGAIN).await;
+                    match self.prepare().await {
+                        Ok(Prepared::Ready(order)) => {
+                            starts += 1;
+                            if let Err(error) = self.start(&order).await {
+                                log::warn!("task {}: cannot start executor: {error}", self.task);
+                                self.wait_or_woken(TRY_AGAIN).await;
+                            }
+                        }
+                        Ok(Prepared::Killed) => {}
+                        Ok(Prepared::Failed(message)) => {
+                            if self.end_unstarted(TaskState::Failed, &message).await {
+                                return;
+                            }
+                        }
+                        Err(error) => {
+                            starts += 1;
+                            log::warn!("task {}: cannot prepare: {error}", self.task);
+                            self.wait_or_woken(TRY_AGAIN).await;
+                        }
                     }
                 }
                 Err(error) => {
@@ -103,7 +125,7 @@ impl Watch {
         }
     }
 
-    fn killed_at(&self) -> Option<Instant> {
+    pub(super) fn killed_at(&self) -> Option<Instant> {
         self.shared.with(&self.task, |entry| entry.killed_at)?
     }
 
@@ -118,7 +140,7 @@ impl Watch {
         seen.or_else(told)
     }
 
-    async fn wait_or_woken(&self, limit: Duration) {
+    pub(super) async fn wait_or_woken(&self, limit: Duration) {
         let woken = async {
             // Closed means that the task was forgotten: nothing to wait for either.
             self.woken.recv().await.unwrap_or_default();
@@ -127,7 +149,7 @@ impl Watch {
     }
 
     /// Tells what is new in the checkpoint. Gives whether the task has ended.
-    async fn tell_news(&mut self) -> io::Result<bool> {
+    pub(super) async fn tell_news(&mut self) -> io::Result<bool> {
         for record in self.directory.read_history(&mut self.history)? {
             let report = to_report(&self.task, &record);
             if report.state.is_terminal() {
@@ -168,10 +190,15 @@ impl Watch {
     }
 
     /// Starts the executor and waits until it has taken the task. It refuses if another one had it.
-    async fn start(&self) -> io::Result<()> {
+    async fn start(&mut self, order: &Order) -> io::Result<()> {
+        let words = flags::split(&order.flags).map_err(io::Error::other)?;
+        if let Some(wrapper) = &order.wrapper {
+            return self.start_wrapper(Path::new(wrapper), words).await;
+        }
         let journal = self.directory.open_journal()?;
         let mut command = Command::new(&self.shared.config.executor_path);
         command
+            .args(words)
             .arg(format!("--task-dir={}", self.directory.path().display()))
             .env_clear()
             .stdin(Stdio::null())
@@ -246,10 +273,12 @@ impl Watch {
     }
 
     fn patience(&self) -> Duration {
-        self.shared
-            .config
-            .stop_timeout
-            .max(self.shared.config.kill_wait)
+        let config = &self.shared.config;
+        match self.stop_timeout {
+            // The executor knows of it too and needs a moment to obey.
+            Some(own) => own + SLACK,
+            None => config.stop_timeout.max(config.kill_wait),
+        }
     }
 
     /// The executor has not ended the task in time.
@@ -310,7 +339,11 @@ impl Watch {
                 (TaskState::Lost, message.trim_end().to_owned())
             }
         };
-        match self.directory.store_verdict_unstarted(state, &message) {
+        self.end_unstarted(state, &message).await
+    }
+
+    async fn end_unstarted(&mut self, state: TaskState, message: &str) -> bool {
+        match self.directory.store_verdict_unstarted(state, message) {
             Ok(Some(record)) => {
                 self.empty_group(false).await;
                 self.shared.publish(to_report(&self.task, &record)).await;

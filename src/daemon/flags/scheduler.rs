@@ -259,14 +259,14 @@ table! {
         "Extension";
     thermos_executor_cpu: Float = "0.01", works,
         "Thermos executor cpu";
-    thermos_executor_flags: Text = "", idle("the executor is the one that the agent was installed with"),
-        "Thermos executor flags";
-    thermos_executor_path: Text = "", idle("the executor is the one that the agent was installed with"),
-        "Practically required (null fails start-up)";
+    thermos_executor_flags: Text = "", works,
+        "Options for every executor, such as --runner-logger-mode=rotate";
+    thermos_executor_path: Text = "", works,
+        "A program on the agents that starts the executor; default: the agents' own executor";
     thermos_executor_ram: Data = "8MB", works,
         "Thermos executor ram";
-    thermos_executor_resources: Text = "", idle("the executor is the one that the agent was installed with"),
-        "Thermos executor resources";
+    thermos_executor_resources: Text = "", works,
+        "Files on the agents, separated by commas, that -thermos_executor_path finds beside it";
     thermos_home_in_sandbox: Bool = "false", idle("the executor is the one that the agent was installed with"),
         "Thermos home in sandbox";
     thrift_method_interceptor_modules: Text = "", stops("run without the interceptors"),

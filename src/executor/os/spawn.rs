@@ -17,8 +17,12 @@ use std::process::{Command, Stdio};
 pub(in crate::executor) enum Output {
     /// To `stdout` and `stderr` in the last of these directories, each of which is made if missing.
     Logs(Vec<PathBuf>),
-    /// To a pipe that the caller reads.
+    /// Nowhere.
+    Nothing,
+    /// Both streams to one pipe that the caller reads.
     Pipe,
+    /// Each stream to a pipe of its own that the caller reads.
+    Pipes,
 }
 
 /// A shell to start.
@@ -34,8 +38,8 @@ pub(in crate::executor) struct Spawn<'a> {
 /// A shell that was started.
 pub(in crate::executor) struct Spawned {
     pub(in crate::executor) pid: i32,
-    /// The reading ends of both streams, for [`Output::Pipe`].
-    pub(in crate::executor) pipe: Option<OwnedFd>,
+    /// The reading ends: one for [`Output::Pipe`], for [`Output::Pipes`] those of stdout and stderr.
+    pub(in crate::executor) pipes: Vec<OwnedFd>,
 }
 
 /// What the child does before it becomes the shell.
@@ -51,14 +55,13 @@ impl Spawn<'_> {
     /// The directories and files of the logs are made by the child after it has become the user: nothing that
     /// the user may have put in their place is followed with more rights than the user has.
     pub(in crate::executor) fn start(self) -> io::Result<Spawned> {
-        let (logs, pipe) = match self.output {
-            Output::Logs(directories) => (Some(directories), None),
-            Output::Pipe => (None, Some(io::pipe()?)),
-        };
         let preparation = Preparation {
             parent: nix::unistd::getpid(),
             user: self.identity.is_switched.then(|| switch(self.identity)),
-            logs,
+            logs: match &self.output {
+                Output::Logs(directories) => Some(directories.clone()),
+                Output::Nothing | Output::Pipe | Output::Pipes => None,
+            },
         };
         let mut command = Command::new(self.shell);
         command
@@ -68,14 +71,20 @@ impl Spawn<'_> {
             .env_clear()
             .envs(self.environment)
             .stdin(Stdio::null());
-        let reader = match pipe {
-            Some((reader, writer)) => {
-                command.stdout(writer.try_clone()?).stderr(writer);
-                Some(OwnedFd::from(reader))
-            }
-            None => {
+        let pipes = match self.output {
+            Output::Logs(_) | Output::Nothing => {
                 command.stdout(Stdio::null()).stderr(Stdio::null());
-                None
+                Vec::new()
+            }
+            Output::Pipe => {
+                let (reader, writer) = io::pipe()?;
+                command.stdout(writer.try_clone()?).stderr(writer);
+                vec![OwnedFd::from(reader)]
+            }
+            Output::Pipes => {
+                let (stdout, stderr) = (io::pipe()?, io::pipe()?);
+                command.stdout(stdout.1).stderr(stderr.1);
+                vec![OwnedFd::from(stdout.0), OwnedFd::from(stderr.0)]
             }
         };
         // SAFETY: the program has one thread, so that the child finds every lock free and may allocate.
@@ -83,7 +92,7 @@ impl Spawn<'_> {
         let child = command.spawn()?;
         Ok(Spawned {
             pid: i32::try_from(child.id()).map_err(io::Error::other)?,
-            pipe: reader,
+            pipes,
         })
     }
 }

@@ -1,0 +1,16 @@
+//! Brings files into a sandbox before its task starts: from this machine, by `http` and by `https`.
+//!
+//! While it works, the sandbox belongs to the agent and nobody else can enter it; so there is no race with
+//! the task's user. Only when all is there, the whole tree is handed over. A fetch that was cut off begins
+//! anew with an empty sandbox.
+//!
+//! A file of this machine is read only if the task's user could read it.
+
+mod archive;
+mod error;
+mod sandbox;
+mod source;
+#[cfg(test)]
+mod tests;
+
+pub(super) use sandbox::{FetchJob, fetch};
