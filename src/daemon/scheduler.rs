@@ -484,3 +484,48 @@ async fn publish_log(log: LogHandle) {
         rt::sleep(Duration::from_secs(1)).await;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn setup(args: &[&str]) -> Result<(ExecutorSetup, Vec<String>), Failure> {
+        let args: Vec<String> = args.iter().map(|it| (*it).to_owned()).collect();
+        executor_setup(&Values::parse(SCHEDULER_FLAGS, &args)?)
+    }
+
+    #[test]
+    fn what_the_flags_say_of_executors_goes_to_the_agents() {
+        let (plain, warnings) = setup(&[]).unwrap();
+        assert_eq!((plain, warnings), (ExecutorSetup::default(), Vec::new()));
+        let (setup, warnings) = setup(&[
+            "-thermos_executor_flags=--announcer-ensemble 127.0.0.1:2181 --preserve_env",
+            "-thermos_executor_path=/opt/wrapper.sh",
+            "-thermos_executor_resources=/opt/a, /opt/b",
+        ])
+        .unwrap();
+        assert_eq!(setup.path.as_deref(), Some("/opt/wrapper.sh"));
+        assert_eq!(setup.resources, ["/opt/a", "/opt/b"]);
+        assert!(setup.flags.ends_with("--preserve_env"));
+        assert!(warnings[0].contains("--announcer-ensemble"), "{warnings:?}");
+    }
+
+    #[test]
+    fn what_no_executor_would_take_stops_the_start_with_one_line() {
+        for (arg, part) in [
+            (
+                "-thermos_executor_flags=--runner-logger-mod=rotate",
+                "did you mean",
+            ),
+            ("-thermos_executor_flags=--task-dir=/x", "--task-dir"),
+            ("-thermos_executor_path=wrapper.sh", "absolute"),
+            ("-thermos_executor_resources=/a/x,/b/x", "/b/x"),
+        ] {
+            let Err(failure) = setup(&[arg]) else {
+                panic!("{arg} is taken");
+            };
+            let text = failure.to_string();
+            assert!(text.contains(part) && !text.contains('\n'), "{arg}: {text}");
+        }
+    }
+}

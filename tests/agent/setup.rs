@@ -92,7 +92,8 @@ fn a_wrapper_that_hands_nothing_on_starts_the_executor_too() {
     let trace = fs::read_to_string(agent.sandbox("t").join("trace")).unwrap();
     assert_eq!(trace, "x\n");
     until("nothing of the wrapper is left", || {
-        processes_of(&agent.sandbox("t")).is_empty().then_some(())
+        let place = agent.directory("t").join("executor");
+        processes_of(&place).is_empty().then_some(())
     });
 }
 
@@ -113,7 +114,8 @@ fn a_wrapper_that_fails_or_hangs_ends_as_a_task_that_never_began() {
     until("the wrapper runs", || here.exists().then_some(()));
     agent.kill("h");
     agent.wait("h", TaskState::Killed);
-    assert_eq!(processes_of(&agent.sandbox("h")), Vec::<i32>::new());
+    let place = agent.directory("h").join("executor");
+    assert_eq!(processes_of(&place), Vec::<i32>::new());
 }
 
 #[test]

@@ -45,6 +45,15 @@ pub(super) enum Prepared {
     Ready(Box<Order>),
 }
 
+/// Ends a fetch whose fiber is gone.
+struct Cancel(Arc<AtomicBool>);
+
+impl Drop for Cancel {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 /// How long a wrapper ran.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Wrapper {
@@ -73,13 +82,11 @@ impl Watch {
         }
         let directory = self.directory.clone();
         let staged = rt::unblock(move || {
-            let sandbox = directory.sandbox();
+            let place = directory.path().join(paths::WRAPPER);
             // A wrapper of an agent that is gone must not come second.
-            let leftovers = Leftovers::new(&sandbox, BTreeMap::new(), 0);
-            directory
-                .while_unstarted(|| leftovers.kill())?
-                .transpose()?;
-            let staged = stage(&directory.path().join(paths::WRAPPER), &order);
+            let killed = directory.while_unstarted(|| kill_wrapper(&place))?;
+            killed.transpose()?;
+            let staged = stage(&place, &order);
             Ok::<_, io::Error>(match staged {
                 Ok(()) => Prepared::Ready(order),
                 Err(message) => Prepared::Failed(message),
@@ -90,13 +97,13 @@ impl Watch {
 
     /// None if the task is killed meanwhile.
     async fn fetch(&self, order: &Order) -> Option<Result<(), String>> {
-        let is_cancelled = Arc::new(AtomicBool::new(false));
+        let cancel = Cancel(Arc::default());
         let job = FetchJob {
             sandbox: self.directory.sandbox(),
             identity: order.identity.clone(),
             uris: order.uris.clone(),
             disk_mb: order.disk_mb,
-            is_cancelled: is_cancelled.clone(),
+            is_cancelled: cancel.0.clone(),
         };
         let work = async {
             let done = rt::unblock(move || fetch::fetch(&job)).await;
@@ -108,9 +115,7 @@ impl Watch {
             }
             None
         };
-        let done = work.or(killed).await;
-        is_cancelled.store(true, Ordering::Relaxed);
-        done
+        work.or(killed).await
     }
 
     /// Runs the wrapper until it has ended, or does not end in time.
@@ -120,7 +125,12 @@ impl Watch {
         words: Vec<String>,
     ) -> io::Result<()> {
         let mut command = self.wrapper_command(wrapper, words)?;
-        let mut child: Child = rt::unblock(move || command.spawn()).await?;
+        let (shared, task) = (self.shared.clone(), self.task.clone());
+        let spawned = rt::unblock(move || {
+            shared.limiter.cage(&task)?.close_around(&mut command)?;
+            command.spawn()
+        });
+        let mut child: Child = spawned.await?;
         let group = Pid::from_raw(i32::try_from(child.id()).map_err(io::Error::other)?);
         let waited = self.wait_for_wrapper(group).await;
         // Whatever it has left in its group. It is not reaped yet, so that the group is still its own.
@@ -175,7 +185,8 @@ impl Watch {
             .current_dir(&place)
             .env_clear()
             .env(paths::TASK_DIR_VARIABLE, path)
-            .env("HOME", self.directory.sandbox())
+            // Also what tells its processes from all others.
+            .env("HOME", &place)
             .env("MESOS_DIRECTORY", &place)
             .env("MESOS_EXECUTOR_ID", format!("thermos-{}", self.task))
             .env("MESOS_SANDBOX", &place)
@@ -187,6 +198,14 @@ impl Watch {
             command.env("PATH", path);
         }
         Ok(command)
+    }
+}
+
+/// Kills what runs in `place` as a wrapper or for one. No executor may be among that.
+pub(super) fn kill_wrapper(place: &Path) -> io::Result<usize> {
+    match place.exists() {
+        true => Leftovers::new(place, BTreeMap::new(), 0).kill(),
+        false => Ok(0),
     }
 }
 

@@ -2,7 +2,7 @@
 //! the executor cannot.
 
 use super::directory::{History, TaskDirectory, to_report};
-use super::prepare::Prepared;
+use super::prepare::{Prepared, kill_wrapper};
 use super::shared::Shared;
 use crate::agent::os::Leftovers;
 use crate::base::clock::Instant;
@@ -346,6 +346,11 @@ impl Watch {
         match self.directory.store_verdict_unstarted(state, message) {
             Ok(Some(record)) => {
                 self.empty_group(false).await;
+                // Of an agent before this one; no executor can come of it any more.
+                let place = self.directory.path().join(paths::WRAPPER);
+                if let Err(error) = rt::unblock(move || kill_wrapper(&place)).await {
+                    log::warn!("task {}: cannot look for its wrapper: {error}", self.task);
+                }
                 self.shared.publish(to_report(&self.task, &record)).await;
                 true
             }
