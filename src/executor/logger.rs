@@ -6,6 +6,8 @@ use super::json::{Field, JsonError};
 const LOG_BYTES: u64 = 100 << 20;
 /// How many rotated logs are kept where nothing is said.
 const LOG_BACKUPS: u32 = 5;
+/// More rotated logs are not kept, whatever is said.
+const BACKUPS_MAX: u64 = 1_000;
 /// The modes there are, for errors.
 pub(super) const MODES: &str = "standard or rotate";
 
@@ -91,7 +93,7 @@ impl Logger {
             destination: destination.unwrap_or_default(),
             rotates: logger.choice("mode", rotates, modes)?.unwrap_or(false),
             log_bytes: size("log_size", new.log_bytes)?,
-            backups: u32::try_from(size("backups", new.backups.into())?).unwrap_or(u32::MAX),
+            backups: size("backups", new.backups.into())?.min(BACKUPS_MAX) as u32,
         })
     }
 }

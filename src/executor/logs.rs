@@ -137,11 +137,17 @@ impl Logs {
         });
         for (which, pipe) in pipes.into_iter().enumerate() {
             fcntl(&pipe, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
+            let mut file = has_file.then(|| LogFile::new(own.join(NAMES[which]), rotation));
+            if let Some(file) = &mut file {
+                let _rights = FileRights::of(self.user);
+                let news = file.write(clock::now(), &[]);
+                note(file.path(), news);
+            }
             self.streams.push(Stream {
                 run,
                 which,
                 pipe: File::from(pipe),
-                file: has_file.then(|| LogFile::new(own.join(NAMES[which]), rotation)),
+                file,
                 is_shared,
                 is_lingering: false,
                 rests_until: None,

@@ -64,7 +64,7 @@ fn the_flags_of_the_cluster_rule_where_the_process_says_nothing() {
     let mut task = Task::run(&directory.0, data, flags(text));
     task.wait_for(TaskStateRecord::Finished);
     let logs = task.sandbox().join(".logs");
-    assert_eq!(names(&logs.join("a/0")), ["stdout", "stdout.1"]);
+    assert_eq!(names(&logs.join("a/0")), ["stderr", "stdout", "stdout.1"]);
     assert_eq!(task.log("a", 0, "stdout.1").len(), 1 << 20);
     assert!(!logs.join("b").exists() && !logs.join("c").exists());
     assert_eq!(task.log("d", 0, "stdout"), "d\n");
