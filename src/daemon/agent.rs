@@ -5,6 +5,7 @@ use super::flags::{AGENT_FLAGS, Values, help};
 use super::scheduler::{address, log_level, system_hostname};
 use super::{logging, signals};
 use crate::agent::host::HostConfig;
+use crate::agent::limits::LimitConfig;
 use crate::agent::resources;
 use crate::agent::session::Timing;
 use crate::agent::{self, AgentOptions};
@@ -66,6 +67,7 @@ fn options(flags: &Values) -> Result<AgentOptions, Failure> {
     let mut host = HostConfig::new(work_dir.clone(), executor(flags, &work_dir)?, &hostname);
     host.allow_root_tasks = flags.is_on("allow_root_tasks");
     host.sandbox_age_max = flags.time("sandbox_keep");
+    host.limits = limits(flags)?;
     let key_file = flags.text("agent_key_file").unwrap_or(DEFAULT_KEY);
     let key = keys::load(Path::new(key_file), KeyKind::Agent).map_err(|e| {
         Failure::new(format!(
@@ -95,6 +97,31 @@ fn options(flags: &Values) -> Result<AgentOptions, Failure> {
         observer: observer(flags)?,
         kill_tasks_on_exit: flags.is_on("kill_tasks_on_exit"),
         timing: Timing::default(),
+    })
+}
+
+fn limits(flags: &Values) -> Result<LimitConfig, Failure> {
+    let root = flags.text("cgroup_root").filter(|root| *root != "none");
+    let memory_interval = flags.time("memory_check_interval");
+    if memory_interval.is_zero() {
+        let text = "-memory_check_interval: has to be more than nothing";
+        return Err(Failure::new(text.into()));
+    }
+    if let Some(root) = root
+        && root.split('/').any(|part| part == "..")
+    {
+        return Err(Failure::new(format!("-cgroup_root={root}: no '..' please")));
+    }
+    Ok(LimitConfig {
+        cgroup_root: root.map(str::to_owned),
+        is_cpu_capped: flags.is_on("cgroup_cpu_quota"),
+        pids: flags.count("cgroup_pids")?,
+        executor_memory: flags.size("executor_ram"),
+        open_files: flags.count("task_nofile")?,
+        processes_of_user: flags.count("task_nproc")?,
+        is_core_dumped: flags.is_on("task_core_dumps"),
+        disk_interval: flags.time("disk_check_interval"),
+        memory_interval,
     })
 }
 

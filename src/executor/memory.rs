@@ -96,6 +96,17 @@ impl MemoryGroup {
         })
     }
 
+    /// Whether the group in `directory` has lost a process for want of memory. Cheaper than opening it.
+    ///
+    /// # Errors
+    ///
+    /// There is no such group.
+    pub fn has_kills(directory: &Path) -> io::Result<bool> {
+        let read = |name: &str| std::fs::read_to_string(directory.join(name));
+        let text = read("memory.events").or_else(|_| read("memory.oom_control"))?;
+        Ok(counter(&text, "oom_kill").unwrap_or(0) > 0)
+    }
+
     /// The limit that was exceeded, if it cost a process its life.
     pub fn exceeded(&self) -> Option<Exceeded> {
         self.read().ok()?.exceeded()
@@ -146,6 +157,7 @@ mod tests {
             for (name, text) in files {
                 fs::write(directory.join(name), text).unwrap();
             }
+            assert!(MemoryGroup::has_kills(directory).unwrap());
             let counters = MemoryGroup::open(directory).unwrap().read().unwrap();
             let expected = MemoryCounters {
                 kills: 2,

@@ -46,7 +46,7 @@ impl fmt::Display for Exceeded {
 pub struct MemoryCounters {
     /// Processes that were killed for want of memory.
     pub kills: u64,
-    /// How often the group's own limit was hit.
+    /// How often the group's own limit was hit; newer kernels count this for version 2 only.
     pub hits: u64,
     /// The limit, in bytes.
     pub limit: u64,
@@ -60,7 +60,8 @@ impl MemoryCounters {
     /// A process that the whole machine's want of memory killed is counted too, but has hit no limit of its
     /// group; one that somebody killed by hand is not counted at all.
     pub fn exceeded(&self) -> Option<Exceeded> {
-        (self.kills > 0 && self.hits > 0).then_some(Exceeded::Memory {
+        let is_full = self.hits > 0 || self.peak.saturating_add(MB) >= self.limit;
+        (self.kills > 0 && is_full).then_some(Exceeded::Memory {
             limit: self.limit,
             peak: if self.peak == 0 {
                 self.limit
@@ -117,12 +118,13 @@ mod tests {
         let counters = |kills, hits, peak| MemoryCounters {
             kills,
             hits,
-            limit: 9,
+            limit: 9 * MB,
             peak,
         };
-        assert_eq!(counters(0, 5, 9).exceeded(), None);
-        assert_eq!(counters(1, 0, 3).exceeded(), None);
-        let (limit, peak) = (9, 9);
+        assert_eq!(counters(0, 5, 9 * MB).exceeded(), None);
+        assert_eq!(counters(1, 0, 3 * MB).exceeded(), None);
+        assert!(counters(1, 0, 9 * MB - 4_096).exceeded().is_some());
+        let (limit, peak) = (9 * MB, 9 * MB);
         assert_eq!(
             counters(1, 1, 0).exceeded(),
             Some(Exceeded::Memory { limit, peak })

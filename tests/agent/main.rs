@@ -6,5 +6,6 @@ mod crash;
 mod executor;
 mod fixture;
 mod host;
+mod limits;
 mod logs;
 mod setup;

@@ -181,7 +181,7 @@ fn a_fetch_that_hangs_can_be_killed_and_one_that_was_cut_off_begins_anew() {
     let root = Directory::new("fetch-slow");
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
-    let (asked, is_asked) = mpsc::channel();
+    let (asked, is_asked) = mpsc::sync_channel(16);
     std::thread::spawn(move || {
         let mut kept = Vec::new();
         for (at, stream) in listener.incoming().enumerate() {

@@ -1,5 +1,6 @@
 //! What a host of tasks is told when it opens.
 
+use crate::agent::limits::LimitConfig;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -22,6 +23,8 @@ pub struct HostConfig {
     pub sandbox_age_max: Duration,
     /// How many sandboxes of ended and acknowledged tasks are kept.
     pub sandbox_count_max: usize,
+    /// How tasks are held to what they asked for.
+    pub limits: LimitConfig,
 }
 
 impl HostConfig {
@@ -36,6 +39,7 @@ impl HostConfig {
             stop_timeout: Duration::from_secs(120),
             sandbox_age_max: Duration::from_secs(2 * 86_400),
             sandbox_count_max: 1_000,
+            limits: LimitConfig::default(),
         }
     }
 }

@@ -8,7 +8,7 @@ use super::identity::{self, file_error};
 use super::sandboxes::{self, Kept};
 use super::shared::{Opened, Shared, lock};
 use super::watch::Watch;
-use super::{durable, launch};
+use super::{durable, launch, limits};
 use crate::base::clock::{self, Timestamp};
 use crate::executor::checkpoint::TaskRecord;
 use crate::model::{AgentId, LaunchOrder, TaskId, TaskReport, TaskState};
@@ -92,7 +92,17 @@ impl TaskHost {
         let kept = host.adopt_all()?;
         let weak = Arc::downgrade(&host.shared);
         rt::spawn("sandboxes", sandboxes::run(weak, swept, kept)).detach();
+        host.watch_limits();
         Ok((host, reports))
+    }
+
+    fn watch_limits(&self) {
+        let config = &self.shared.config.limits;
+        let weak = || Arc::downgrade(&self.shared);
+        let memory = limits::watch_memory(weak(), config.memory_interval);
+        rt::spawn("memory", memory).detach();
+        rt::spawn("disk", limits::watch_disk(weak(), config.disk_interval)).detach();
+        rt::spawn("strays", limits::remove_strays(self.shared.clone())).detach();
     }
 
     /// Looks at every task's directory. Gives those of tasks that are over.
@@ -150,6 +160,10 @@ impl TaskHost {
             return Ok(None);
         };
         if !is_over {
+            if let Some(order) = &order {
+                let sandbox = directory.sandbox();
+                self.shared.limiter.begin(&task, order, &sandbox);
+            }
             let flags = order.map(|order| order.flags).unwrap_or_default();
             let stop_timeout = launch::stop_timeout(&flags);
             self.watch(task, directory, woken, history, stop_timeout);

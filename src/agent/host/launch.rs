@@ -25,12 +25,17 @@ pub(super) fn store(
         return Err(io::Error::from(io::ErrorKind::AlreadyExists));
     }
     directory.remove()?;
+    let task = &order.task;
     let stored = match identity(shared, order) {
         Ok(identity) => {
             let order = to_stored(order, identity, shared);
             let made = directory.create(Some(&order.identity));
-            made.and_then(|()| directory.store_order(&order))
-                .map(|()| None)
+            let made = made.and_then(|()| directory.store_order(&order));
+            made.map(|()| {
+                let sandbox = directory.sandbox();
+                shared.limiter.begin(task, &order, &sandbox);
+                None
+            })
         }
         Err(message) => {
             let made = directory.create(None);

@@ -33,6 +33,7 @@ mod error;
 mod host;
 mod identity;
 mod launch;
+mod limits;
 mod prepare;
 mod sandboxes;
 mod shared;

@@ -125,7 +125,12 @@ impl Watch {
         words: Vec<String>,
     ) -> io::Result<()> {
         let mut command = self.wrapper_command(wrapper, words)?;
-        let mut child: Child = rt::unblock(move || command.spawn()).await?;
+        let (shared, task) = (self.shared.clone(), self.task.clone());
+        let spawned = rt::unblock(move || {
+            shared.limiter.cage(&task)?.close_around(&mut command)?;
+            command.spawn()
+        });
+        let mut child: Child = spawned.await?;
         let group = Pid::from_raw(i32::try_from(child.id()).map_err(io::Error::other)?);
         let waited = self.wait_for_wrapper(group).await;
         // Whatever it has left in its group. It is not reaped yet, so that the group is still its own.

@@ -4,6 +4,7 @@ use super::config::HostConfig;
 use super::directory::TaskDirectory;
 use super::ended::EndedLog;
 use super::sandboxes::Kept;
+use crate::agent::limits::Limiter;
 use crate::base::clock::{Instant, Timestamp};
 use crate::model::{AgentId, TaskId, TaskReport, TaskState};
 use async_channel::{Receiver, Sender};
@@ -19,6 +20,8 @@ pub(super) struct Entry {
     pub(super) report: TaskReport,
     /// Since when it should be dead.
     pub(super) killed_at: Option<Instant>,
+    /// Since when and why it has to fail.
+    pub(super) failed: Option<(Instant, String)>,
     /// Wakes the fiber that watches it.
     pub(super) wake: Sender<()>,
 }
@@ -29,6 +32,7 @@ pub(super) struct Shared {
     pub(super) config: HostConfig,
     pub(super) agent_id: AgentId,
     pub(super) tasks_dir: PathBuf,
+    pub(super) limiter: Limiter,
     tasks: Mutex<BTreeMap<TaskId, Entry>>,
     pub(super) ended: Mutex<EndedLog>,
     pub(super) ballot: Mutex<u64>,
@@ -58,7 +62,9 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Shared {
     pub(super) fn new(opened: Opened, reports: Sender<TaskReport>, sweep: Sender<()>) -> Self {
+        let limiter = Limiter::open(opened.config.limits.clone(), opened.agent_id.as_str());
         Self {
+            limiter,
             config: opened.config,
             agent_id: opened.agent_id,
             tasks_dir: opened.tasks_dir,
@@ -95,6 +101,7 @@ impl Shared {
             directory: directory.clone(),
             report,
             killed_at: None,
+            failed: None,
             wake,
         };
         tasks.insert(task.clone(), entry);

@@ -65,7 +65,13 @@ enum Standing {
 
 impl Watch {
     /// Runs until the task has ended.
-    pub(super) async fn run(mut self) {
+    pub(super) async fn run(self) {
+        let (shared, task) = (self.shared.clone(), self.task.clone());
+        self.run_to_end().await;
+        shared.limiter.end(&task);
+    }
+
+    async fn run_to_end(mut self) {
         let mut starts = 0;
         loop {
             match self.look().await {
@@ -123,6 +129,17 @@ impl Watch {
         self.shared.with(&self.task, |entry| entry.killed_at)?
     }
 
+    fn failed(&self) -> Option<(Instant, String)> {
+        self.shared.with(&self.task, |entry| entry.failed.clone())?
+    }
+
+    /// Why the task fails, by what was seen before or by what its control group tells now.
+    fn failure(&self) -> Option<String> {
+        let seen = self.failed().map(|(_, why)| why);
+        let told = || Some(self.shared.limiter.memory_exceeded(&self.task)?.to_string());
+        seen.or_else(told)
+    }
+
     pub(super) async fn wait_or_woken(&self, limit: Duration) {
         let woken = async {
             // Closed means that the task was forgotten: nothing to wait for either.
@@ -134,10 +151,25 @@ impl Watch {
     /// Tells what is new in the checkpoint. Gives whether the task has ended.
     pub(super) async fn tell_news(&mut self) -> io::Result<bool> {
         for record in self.directory.read_history(&mut self.history)? {
-            self.shared.publish(to_report(&self.task, &record)).await;
+            let report = to_report(&self.task, &record);
+            if report.state.is_terminal() {
+                // Nothing of a task that is reported to have ended runs on, wherever it hides.
+                self.empty_group(true).await;
+            }
+            self.shared.publish(report).await;
+        }
+        if let Some(header) = &self.history.header {
+            let limiter = &self.shared.limiter;
+            limiter.note_executor(&self.task, header.pid, header.start_ticks);
         }
         let last = self.history.last.as_ref();
         Ok(last.is_some_and(|last| to_report(&self.task, last).state.is_terminal()))
+    }
+
+    /// Kills what is in the task's control group and removes it. An executor may end by itself before.
+    async fn empty_group(&self, may_leave: bool) {
+        let (shared, task) = (self.shared.clone(), self.task.clone());
+        rt::unblock(move || shared.limiter.empty(&task, may_leave)).await;
     }
 
     async fn look(&mut self) -> io::Result<Standing> {
@@ -175,7 +207,12 @@ impl Watch {
         if let Some(path) = std::env::var_os("PATH") {
             command.env("PATH", path);
         }
-        let status = rt::unblock(move || command.status()).await?;
+        let (shared, task) = (self.shared.clone(), self.task.clone());
+        let status = rt::unblock(move || {
+            shared.limiter.cage(&task)?.close_around(&mut command)?;
+            command.status()
+        });
+        let status = status.await?;
         if status.success() {
             return Ok(());
         }
@@ -191,14 +228,24 @@ impl Watch {
         let anchor = File::open(self.directory.path())?;
         let path = format!("/proc/self/fd/{}/{}", anchor.as_raw_fd(), paths::CONTROL);
         let mut stream = Async::<UnixStream>::connect(path).await?;
-        let mut is_killed = false;
+        let (mut is_killed, mut is_failed) = (false, false);
         loop {
+            let failed = self.failed();
+            if let Some((_, why)) = &failed
+                && !is_failed
+            {
+                stream
+                    .write_all(&Control::Fail(why.clone()).encode())
+                    .await?;
+                is_failed = true;
+            }
             let killed_at = self.killed_at();
             if killed_at.is_some() && !is_killed {
                 stream.write_all(&Control::Kill.encode()).await?;
                 is_killed = true;
             }
-            let late = killed_at.map_or(Instant::FAR, |at| at + self.patience());
+            let ending_since = killed_at.into_iter().chain(failed.map(|it| it.0)).min();
+            let late = ending_since.map_or(Instant::FAR, |at| at + self.patience());
             let mut buffer = [0; 64];
             let read = async { Event::Read(stream.read(&mut buffer).await) };
             let woken = async {
@@ -251,6 +298,8 @@ impl Watch {
 
     /// The executor is gone without a last word: nothing of the task may run on.
     async fn clean_up(mut self, header: &Header) {
+        let failure = self.failure();
+        self.empty_group(false).await;
         if header.boot_id == proc::boot_id() {
             let sandbox = self.directory.sandbox();
             let leftovers = Leftovers::new(&sandbox, self.history.sessions(), header.start_ticks);
@@ -268,9 +317,10 @@ impl Watch {
                 rt::sleep(SWEEP_PAUSE).await;
             }
         }
-        let (state, message) = match self.killed_at() {
-            Some(_) => (TaskState::Killed, "Instructed to kill task."),
-            None => (TaskState::Lost, "Executor terminated unexpectedly."),
+        let (state, message) = match (self.killed_at(), failure.as_deref()) {
+            (Some(_), _) => (TaskState::Killed, "Instructed to kill task."),
+            (None, Some(why)) => (TaskState::Failed, why),
+            (None, None) => (TaskState::Lost, "Executor terminated unexpectedly."),
         };
         self.judge(state, message).await;
     }
@@ -295,6 +345,7 @@ impl Watch {
     async fn end_unstarted(&mut self, state: TaskState, message: &str) -> bool {
         match self.directory.store_verdict_unstarted(state, message) {
             Ok(Some(record)) => {
+                self.empty_group(false).await;
                 // Of an agent before this one; no executor can come of it any more.
                 let place = self.directory.path().join(paths::WRAPPER);
                 if let Err(error) = rt::unblock(move || kill_wrapper(&place)).await {

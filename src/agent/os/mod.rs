@@ -1,7 +1,13 @@
-//! What the operating system is asked that needs care: users, and processes without a supervisor.
+//! What the operating system is asked that needs care: users, limits, and processes without a supervisor.
+#![expect(
+    unsafe_code,
+    reason = "what a child does before it becomes its program has no safe interface"
+)]
 
+mod confine;
 mod leftovers;
 mod users;
 
+pub(super) use confine::{ProcessLimits, confine};
 pub(super) use leftovers::Leftovers;
 pub(super) use users::identity_of;

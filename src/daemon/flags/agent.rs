@@ -9,8 +9,18 @@ table! {
         "Runs jobs of the role root as root; refused otherwise";
     attributes: Text = "", works,
         "Properties of this machine, name:value;name:value, added to host:NAME";
+    cgroup_cpu_quota: Bool = "false", works,
+        "Holds tasks to their processor time even when nobody else wants it";
+    cgroup_pids: Int = "4096", works,
+        "Processes and threads that a task may have, by its control group; 0 for no limit";
+    cgroup_root: Text = "aurora", works,
+        "The control group below which tasks have theirs; none to do without";
+    disk_check_interval: Time = "60secs", works,
+        "How often it is looked what sandboxes take on the disk; 0secs for never";
     executor_path: Text = "", works,
         "The executor; default: aurora-executor beside this program";
+    executor_ram: Data = "32MB", works,
+        "Memory that a task's control group allows beside what the task asked for";
     exit_with_parent: Bool = "false", works,
         "Ends when the process that started it ends";
     hostname: Text = "", works,
@@ -21,6 +31,8 @@ table! {
         "Kills all tasks when the agent stops; otherwise they run on";
     log_level: Text = "INFO", works,
         "OFF, ERROR, WARN, INFO, DEBUG or TRACE";
+    memory_check_interval: Time = "5secs", works,
+        "How often it is looked what memory tasks hold or died for";
     observer_port: Int = "1338", works,
         "The port of the observer's pages; 0 for any, -1 for none";
     resources: Text = "", works,
@@ -29,6 +41,12 @@ table! {
         "How long the sandbox of an ended task is kept";
     scheduler: Text = "127.0.0.1:8083", works,
         "Where the schedulers' peer ports are, host:port,host:port";
+    task_core_dumps: Bool = "false", works,
+        "Lets processes of tasks leave core dumps, where the system does";
+    task_nofile: Int = "65536", works,
+        "Files that a process of a task may have open; 0 for as many as the agent";
+    task_nproc: Int = "32768", works,
+        "Processes and threads that the user of a task may have; 0 for as many as the agent's";
     work_dir: Text = "/var/lib/aurora/agent", works,
         "Where tasks, their sandboxes and checkpoints live";
 }
