@@ -34,6 +34,7 @@ fn options(work_dir: &Path, scheduler: SocketAddr, observer: SocketAddr) -> Agen
         attributes: parse_attributes("rack:r1").unwrap(),
         observer: Some(observer),
         kill_tasks_on_exit: true,
+        drain: Default::default(),
         timing: Timing::default(),
     }
 }

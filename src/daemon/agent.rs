@@ -6,7 +6,7 @@ use super::scheduler::{address, log_level, system_hostname};
 use super::{logging, signals};
 use crate::agent::host::HostConfig;
 use crate::agent::resources;
-use crate::agent::session::Timing;
+use crate::agent::session::{Drain, Timing};
 use crate::agent::{self, AgentOptions};
 use crate::net::keys::{self, KeyKind};
 use crate::rt::{self, Shutdown};
@@ -36,25 +36,41 @@ pub fn run(args: &[String], out: &mut dyn Write) -> Result<(), Failure> {
     }
     let options = options(&flags)?;
     let level = log_level(&flags)?;
-    let signals = signals::listen()?;
+    let signals = signals::listen_also(&[Signal::SIGUSR1, Signal::SIGUSR2])?;
     logging::start(level)?;
     if flags.is_on("exit_with_parent") && !signals::follow_parent() {
         return Ok(());
     }
     let (trigger, shutdown) = Shutdown::new();
+    let drain = options.drain.clone();
     rt::spawn("signals", async move {
         while let Ok(signal) = signals.recv().await {
-            if signal == Signal::SIGHUP {
-                continue;
+            match signal {
+                Signal::SIGHUP => {}
+                Signal::SIGUSR1 => turn(&drain, true),
+                Signal::SIGUSR2 => turn(&drain, false),
+                _ => {
+                    log::info!("{signal}: the agent stops");
+                    trigger.fire();
+                }
             }
-            log::info!("{signal}: the agent stops");
-            trigger.fire();
         }
     })
     .detach();
     let result = rt::block_on(agent::run(options, shutdown));
     logging::flush();
     result.map_err(|e| Failure::new(e.to_string()))
+}
+
+/// SIGUSR1 empties the machine, SIGUSR2 fills it again. Signals, because any task could call a port.
+fn turn(drain: &Drain, on: bool) {
+    match on {
+        true => log::info!("SIGUSR1: this machine drains: it offers nothing, what runs, runs on"),
+        false => log::info!("SIGUSR2: this machine offers itself again"),
+    }
+    if let Err(error) = drain.set(on) {
+        log::error!("that will not survive a restart of the agent: {error}");
+    }
 }
 
 fn options(flags: &Values) -> Result<AgentOptions, Failure> {
@@ -66,6 +82,7 @@ fn options(flags: &Values) -> Result<AgentOptions, Failure> {
     let mut host = HostConfig::new(work_dir.clone(), executor(flags, &work_dir)?, &hostname);
     host.allow_root_tasks = flags.is_on("allow_root_tasks");
     host.sandbox_age_max = flags.time("sandbox_keep");
+    host.disk_headroom_percent = percent(flags, "disk_headroom")?;
     let key_file = flags.text("agent_key_file").unwrap_or(DEFAULT_KEY);
     let key = keys::load(Path::new(key_file), KeyKind::Agent).map_err(|e| {
         Failure::new(format!(
@@ -94,8 +111,14 @@ fn options(flags: &Values) -> Result<AgentOptions, Failure> {
             .map_err(|e| bad("attributes", &e))?,
         observer: observer(flags)?,
         kill_tasks_on_exit: flags.is_on("kill_tasks_on_exit"),
+        drain: Drain::default(),
         timing: Timing::default(),
     })
+}
+
+fn percent(flags: &Values, name: &str) -> Result<u8, Failure> {
+    let value = u8::try_from(flags.int(name)).ok().filter(|v| *v <= 100);
+    value.ok_or_else(|| Failure::new(format!("-{name}: expected a number from 0 to 100")))
 }
 
 fn observer(flags: &Values) -> Result<Option<SocketAddr>, Failure> {

@@ -222,7 +222,9 @@ impl Watch {
 
     /// The executor is gone without a last word: nothing of the task may run on.
     async fn clean_up(mut self, header: &Header) {
-        if header.boot_id == proc::boot_id() {
+        // What was recorded in another boot says nothing of the processes that are there now.
+        let is_rebooted = header.boot_id != proc::boot_id();
+        if !is_rebooted {
             let sandbox = self.directory.sandbox();
             let leftovers = Leftovers::new(&sandbox, self.history.sessions(), header.start_ticks);
             for round in 0.. {
@@ -241,6 +243,7 @@ impl Watch {
         }
         let (state, message) = match self.killed_at() {
             Some(_) => (TaskState::Killed, "Instructed to kill task."),
+            None if is_rebooted => (TaskState::Lost, "The machine was rebooted."),
             None => (TaskState::Lost, "Executor terminated unexpectedly."),
         };
         self.judge(state, message).await;

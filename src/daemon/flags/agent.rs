@@ -9,6 +9,8 @@ table! {
         "Runs jobs of the role root as root; refused otherwise";
     attributes: Text = "", works,
         "Properties of this machine, name:value;name:value, added to host:NAME";
+    disk_headroom: Int = "10", works,
+        "Percent of the disk to keep free: sandboxes of ended tasks are removed for it, the oldest first";
     executor_path: Text = "", works,
         "The executor; default: aurora-executor beside this program";
     exit_with_parent: Bool = "false", works,
