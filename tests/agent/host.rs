@@ -12,13 +12,13 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-struct Agent {
-    host: TaskHost,
-    reports: async_channel::Receiver<TaskReport>,
+pub struct Agent {
+    pub host: TaskHost,
+    pub reports: async_channel::Receiver<TaskReport>,
     work_dir: PathBuf,
 }
 
-fn config(root: &Path) -> HostConfig {
+pub fn config(root: &Path) -> HostConfig {
     let mut config = HostConfig::new(root.join("work"), executor_path(), "one.example");
     config.kill_wait = Duration::from_secs(5);
     config
@@ -34,7 +34,7 @@ fn data(cmdline: &str) -> String {
     format!(r#"{{"task": {{"processes": [{{"name": "main", "cmdline": {cmdline}}}]}}}}"#)
 }
 
-fn order(task: &str, data: &str) -> LaunchOrder {
+pub fn order(task: &str, data: &str) -> LaunchOrder {
     LaunchOrder {
         task: TaskId::new(task),
         job: JobKey::new(role(), "test", "job").unwrap(),
@@ -50,7 +50,7 @@ fn order(task: &str, data: &str) -> LaunchOrder {
 }
 
 impl Agent {
-    fn open(config: HostConfig) -> Self {
+    pub fn open(config: HostConfig) -> Self {
         let work_dir = config.work_dir.clone();
         let (host, reports) = TaskHost::open(config).unwrap();
         Self {
@@ -60,21 +60,21 @@ impl Agent {
         }
     }
 
-    fn launch(&self, task: &str, cmdline: &str) -> Result<(), LaunchError> {
+    pub fn launch(&self, task: &str, cmdline: &str) -> Result<(), LaunchError> {
         rt::block_on(self.host.launch(order(task, &data(cmdline))))
     }
 
-    fn kill(&self, task: &str) {
+    pub fn kill(&self, task: &str) {
         rt::block_on(self.host.kill(&TaskId::new(task))).unwrap();
     }
 
-    fn known(&self, task: &str) -> Option<TaskReport> {
+    pub fn known(&self, task: &str) -> Option<TaskReport> {
         let mut all = self.host.reports().into_iter();
         all.find(|it| it.task.as_str() == task)
     }
 
     /// Waits until the task is in a state, by its reports.
-    fn wait(&self, task: &str, state: TaskState) -> TaskReport {
+    pub fn wait(&self, task: &str, state: TaskState) -> TaskReport {
         let deadline: Instant = clock::now() + PATIENCE;
         loop {
             if let Some(report) = self.known(task).filter(|it| it.state == state) {
@@ -87,19 +87,19 @@ impl Agent {
         }
     }
 
-    fn acknowledge(&self, report: &TaskReport) {
+    pub fn acknowledge(&self, report: &TaskReport) {
         rt::block_on(self.host.acknowledge(&report.task, report.sequence));
     }
 
-    fn directory(&self, task: &str) -> PathBuf {
+    pub fn directory(&self, task: &str) -> PathBuf {
         self.work_dir.join("tasks").join(task)
     }
 
-    fn sandbox(&self, task: &str) -> PathBuf {
+    pub fn sandbox(&self, task: &str) -> PathBuf {
         self.directory(task).join("sandbox")
     }
 
-    fn executor(&self, task: &str) -> i32 {
+    pub fn executor(&self, task: &str) -> i32 {
         let file = File::open(self.directory(task).join("checkpoint")).unwrap();
         match Tail::default().poll(&file).unwrap().first() {
             Some(Record::Header(header)) => header.pid,
@@ -107,17 +107,17 @@ impl Agent {
         }
     }
 
-    fn kill_executor(&self, task: &str) {
+    pub fn kill_executor(&self, task: &str) {
         kill(Pid::from_raw(self.executor(task)), Signal::SIGKILL).unwrap();
     }
 
-    fn reopen(self, config: HostConfig) -> Self {
+    pub fn reopen(self, config: HostConfig) -> Self {
         drop(self.host);
         drop(self.reports);
         Self::open(config)
     }
 
-    fn lines(&self, task: &str, file: &str) -> usize {
+    pub fn lines(&self, task: &str, file: &str) -> usize {
         let text = fs::read_to_string(self.sandbox(task).join(file)).unwrap_or_default();
         text.lines().count()
     }

@@ -2,7 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 
+mod bad;
+mod behaviours;
 mod crash;
 mod executor;
 mod fixture;
 mod host;
+mod survive;

@@ -91,8 +91,8 @@ impl Machine {
         }
     }
 
-    /// The processes of all executors.
-    fn executors(&self) -> Vec<i32> {
+    /// The executors of the tasks whose ids begin so.
+    fn executors(&self, prefix: &str) -> Vec<i32> {
         let tasks = fs::read_dir(self.dir.join("tasks")).unwrap();
         let pid = |path: PathBuf| {
             let file = File::open(path.join("checkpoint")).ok()?;
@@ -101,7 +101,12 @@ impl Machine {
                 Record::Process(_) | Record::Task(_) => None,
             }
         };
-        tasks.filter_map(|it| pid(it.unwrap().path())).collect()
+        let is_wanted = |name: std::ffi::OsString| name.to_string_lossy().starts_with(prefix);
+        tasks
+            .map(Result::unwrap)
+            .filter(|it| is_wanted(it.file_name()))
+            .filter_map(|it| pid(it.path()))
+            .collect()
     }
 
     /// Kills all tasks and forgets them.
@@ -225,7 +230,7 @@ fn idle_cpu_percent(machine: Machine, tasks: u64, seconds: u64) -> (f64, f64) {
     }
     machine.wait((0..tasks).map(|n| format!("idle{n}")), TaskState::Running);
     let dir = machine.dir.clone();
-    let mut pids = machine.executors();
+    let mut pids = machine.executors("idle");
     assert_eq!(pids.len() as u64, tasks);
     drop(machine);
     let agent = start_agent(&dir);
@@ -257,7 +262,11 @@ fn main() {
     report.figure("fdatasync_probe_p50_ms", fdatasync_p50_ms(&top), "ms");
     let ms = launch_to_running_p50_ms(&machine, launches);
     report.figure("launch_to_running_p50_ms", ms, "ms");
-    let mut memory: Vec<f64> = machine.executors().into_iter().map(private_kb).collect();
+    let mut memory: Vec<f64> = machine
+        .executors("run")
+        .into_iter()
+        .map(private_kb)
+        .collect();
     report.figure("executor_private_kb", figures::median(&mut memory), "kB");
     machine.clear();
     let mut rates = [1, 2, 3].map(|round| {

@@ -28,10 +28,9 @@ pub(super) fn run_usage(task: &TaskView, meter: &Meter, run: &Run) -> Option<Usa
     let header = task.header.as_ref().filter(|_| task.is_active())?;
     match run.state {
         RunState::Running(pid) => meter.of_process(header, pid, run.start_ticks),
-        RunState::Failed(_)
-        | RunState::Killed(_)
-        | RunState::NotStarted(_)
-        | RunState::Success => None,
+        RunState::Failed(_) | RunState::Killed(_) | RunState::NotStarted(_) | RunState::Success => {
+            None
+        }
     }
 }
 

@@ -75,9 +75,7 @@ fn find_work_dir(root: &Path, depth: u32) -> Option<PathBuf> {
         .map(|entry| entry.path())
         .collect();
     below.sort();
-    below
-        .iter()
-        .find_map(|path| find_work_dir(path, depth - 1))
+    below.iter().find_map(|path| find_work_dir(path, depth - 1))
 }
 
 impl Observer {

@@ -106,9 +106,7 @@ fn task_route(
             Some(pages::process(inner, task, name, process))
         }
         ("browse", _) => match sandbox::open_below(&task.sandbox, &path).ok()? {
-            Opened::Directory(entries) => {
-                Some(pages::browse(inner, task, &path, &entries))
-            }
+            Opened::Directory(entries) => Some(pages::browse(inner, task, &path, &entries)),
             Opened::File(_) => Some(found_elsewhere("file", task, &path)),
         },
         ("file", [_, ..]) => {
@@ -210,7 +208,9 @@ fn json_route(inner: &Inner, parts: &[&str], target: &Target) -> Option<Response
             })))
         }
         ["task_id_count"] => Some(json_answer(&Value::Object(counts(inner)))),
-        ["task"] => Some(by_ids(inner, target.query("task_id")?, |t| json::task(t, meter))),
+        ["task"] => Some(by_ids(inner, target.query("task_id")?, |t| {
+            json::task(t, meter)
+        })),
         ["task", id] => Some(by_ids(inner, id, |t| json::task(t, meter))),
         ["process", id, name, rest @ ..] => {
             let number = match rest {

@@ -1,7 +1,9 @@
 //! Tasks as their files tell: the order, and the checkpoint of the executor.
 
 use crate::agent::host::TaskDirectory;
-use crate::executor::checkpoint::{Header, ProcessEvent, Record, Tail, TaskRecord, TaskStateRecord};
+use crate::executor::checkpoint::{
+    Header, ProcessEvent, Record, Tail, TaskRecord, TaskStateRecord,
+};
 use crate::executor::order::Order;
 use crate::executor::paths;
 use crate::model::TaskId;

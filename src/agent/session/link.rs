@@ -90,7 +90,13 @@ pub(super) async fn serve<R: TaskRunner>(
         Err(error) => return End::Failed(error),
     };
     let drains = standing.is_draining();
-    let ballot = match greet(&mut connection, runner, &hello(runner, config, drains), config).await
+    let ballot = match greet(
+        &mut connection,
+        runner,
+        &hello(runner, config, drains),
+        config,
+    )
+    .await
     {
         Ok(Greeting::Welcome(ballot)) => ballot,
         Ok(Greeting::Refused { reason, leader }) => return End::Refused { reason, leader },
@@ -109,14 +115,7 @@ pub(super) async fn serve<R: TaskRunner>(
         ledger: Arc::clone(&ledger),
     };
     let changed = standing.drain.differs_from(drains);
-    let talk = converse(
-        connection,
-        &obeyer,
-        config.timing,
-        ledger,
-        waiting,
-        changed,
-    );
+    let talk = converse(connection, &obeyer, config.timing, ledger, waiting, changed);
     let why = talk.await;
     pump.disconnect();
     standing.set(None);
