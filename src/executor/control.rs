@@ -87,7 +87,11 @@ mod tests {
         bytes.extend(Command::Kill.encode());
         bytes.extend(Command::Fail("why".to_owned()).encode());
         let mut end = 0;
-        for expected in [Command::Ping, Command::Kill, Command::Fail("why".to_owned())] {
+        for expected in [
+            Command::Ping,
+            Command::Kill,
+            Command::Fail("why".to_owned()),
+        ] {
             let (command, next) = Command::decode(&bytes, end).unwrap().unwrap();
             assert_eq!(command, expected);
             end = next;

@@ -4,9 +4,9 @@ use super::checkpoint::{self, Header, Record, Tail, TaskRecord, TaskStateRecord,
 use super::definition::Definition;
 use super::journal;
 use super::listener::Listener;
+use super::memory::{self, MemoryGroup};
 use super::order::Order;
 use super::os::{Detached, detach, proc};
-use super::memory::{self, MemoryGroup};
 use super::paths;
 use super::runner::{Runner, Start};
 use crate::base::clock;

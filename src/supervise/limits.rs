@@ -62,7 +62,11 @@ impl MemoryCounters {
     pub fn exceeded(&self) -> Option<Exceeded> {
         (self.kills > 0 && self.hits > 0).then_some(Exceeded::Memory {
             limit: self.limit,
-            peak: if self.peak == 0 { self.limit } else { self.peak },
+            peak: if self.peak == 0 {
+                self.limit
+            } else {
+                self.peak
+            },
         })
     }
 }
@@ -80,7 +84,13 @@ pub fn check_memory(limit: u64, used: u64) -> Option<Exceeded> {
 
 /// The number behind `key` in lines of a key and a number, as the kernel writes them.
 pub fn counter(text: &str, key: &str) -> Option<u64> {
-    let value = |line: &str| line.strip_prefix(key)?.strip_prefix(' ')?.trim().parse().ok();
+    let value = |line: &str| {
+        line.strip_prefix(key)?
+            .strip_prefix(' ')?
+            .trim()
+            .parse()
+            .ok()
+    };
     text.lines().find_map(value)
 }
 

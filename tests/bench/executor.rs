@@ -57,6 +57,8 @@ fn order(task: &str, cmdline: &str) -> LaunchOrder {
         },
         ports: BTreeMap::new(),
         metadata: Vec::new(),
+        setup: Default::default(),
+        uris: Vec::new(),
     }
 }
 
