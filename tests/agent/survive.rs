@@ -115,7 +115,9 @@ fn version_one() -> (Vec<u8>, Vec<u8>) {
     let lines = |kind: &str| {
         let of_kind = text.lines().filter_map(move |line| line.split_once(' '));
         let kind = kind.to_owned();
-        of_kind.filter_map(move |(name, hex)| (name == kind).then(|| bytes(hex)))
+        of_kind
+            .filter(move |(name, _)| *name == kind)
+            .map(|(_, hex)| bytes(hex))
     };
     let mut checkpoint = Vec::new();
     lines("record").for_each(|payload| frame::encode(&payload, &mut checkpoint));

@@ -177,7 +177,7 @@ fn launch_to_running_p50_ms(machine: &Machine, launches: u64) -> f64 {
 fn starts_per_s(machine: &Machine, round: u64, starts: u64) -> f64 {
     let name = |n: u64| format!("start{round}-{n}");
     let begun = figures::now();
-    let (sender, orders) = async_channel::unbounded();
+    let (sender, orders) = async_channel::bounded(usize::try_from(starts).unwrap().max(1));
     for n in 0..starts {
         sender.try_send(order(&name(n), "/bin/true")).unwrap();
     }
