@@ -3,7 +3,7 @@
 use super::host::{HostConfig, HostError, TaskHost};
 use super::observe::{self, Observer};
 use super::resources::{self, ResourceSpec};
-use super::session::{self, SessionConfig, Standing, Timing};
+use super::session::{self, Drain, SessionConfig, Standing, Timing};
 use crate::base::clock;
 use crate::base::rng::Rng;
 use crate::model::{AgentSession, Attribute};
@@ -41,6 +41,8 @@ pub struct AgentOptions {
     pub observer: Option<SocketAddr>,
     /// Whether the tasks are killed when the agent is told to stop. Otherwise they run on.
     pub kill_tasks_on_exit: bool,
+    /// Whether the machine takes new tasks; may be turned at any time.
+    pub drain: Drain,
     /// How patient the session is.
     pub timing: Timing,
 }
@@ -106,7 +108,11 @@ pub async fn run(options: AgentOptions, shutdown: Shutdown) -> Result<(), AgentE
         attributes: resources::with_host(options.attributes, &hostname),
         timing: options.timing,
     };
-    let standing = Standing::default();
+    options.drain.open(&work_dir);
+    if options.drain.is_on() {
+        log::warn!("this machine drains: it offers nothing until it is told otherwise by SIGUSR2");
+    }
+    let standing = Standing::new(options.drain);
     let pages = listener.map(|listener| {
         let observer = Observer::new(work_dir.clone(), hostname.clone(), standing.clone());
         let serving = observe::serve(listener, observer, shutdown.clone());

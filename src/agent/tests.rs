@@ -2,7 +2,7 @@
 
 use super::host::{HostConfig, HostError};
 use super::resources::{parse_attributes, parse_resources};
-use super::session::Timing;
+use super::session::{Drain, Timing};
 use super::{AgentError, AgentOptions, run};
 use crate::base::rng::Rng;
 use crate::driver::embedded::{EmbeddedDriver, EmbeddedOptions};
@@ -34,6 +34,7 @@ fn options(work_dir: &Path, scheduler: SocketAddr, observer: SocketAddr) -> Agen
         attributes: parse_attributes("rack:r1").unwrap(),
         observer: Some(observer),
         kill_tasks_on_exit: true,
+        drain: Default::default(),
         timing: Timing::default(),
     }
 }
@@ -55,8 +56,11 @@ fn an_agent_offers_its_machine_and_stops_when_told() {
         let (driver, events) = EmbeddedDriver::start(key(), incoming, options_of_driver, shutdown);
         driver.lead(1);
         let dir = work_dir();
+        let drain = Drain::default();
         let (trigger, stop) = Shutdown::new();
-        let agent = rt::spawn("agent", run(options(&dir, scheduler, any()), stop));
+        let mut own = options(&dir, scheduler, any());
+        own.drain = drain.clone();
+        let agent = rt::spawn("agent", run(own, stop));
         let event = rt::timeout(PATIENCE, events.recv()).await.unwrap().unwrap();
         let DriverEvent::AgentUp { offer, tasks } = event else {
             panic!("not an AgentUp: {event:?}");
@@ -65,6 +69,16 @@ fn an_agent_offers_its_machine_and_stops_when_told() {
         assert_eq!((offer.total.cpus.0, offer.total.ports), (2000, 10));
         let names: Vec<&str> = offer.attributes.iter().map(|a| a.name.as_str()).collect();
         assert_eq!(names, ["host", "rack"]);
+        // It drains, and offers itself again, in the same session.
+        for (on, ports) in [(true, 0), (false, 10)] {
+            drain.set(on).unwrap();
+            assert_eq!(dir.join("draining").exists(), on);
+            let event = rt::timeout(PATIENCE, events.recv()).await.unwrap().unwrap();
+            let DriverEvent::AgentUp { offer: next, .. } = event else {
+                panic!("not an AgentUp: {event:?}");
+            };
+            assert_eq!((next.session, next.total.ports), (offer.session, ports));
+        }
         // Its directory is taken as long as it runs.
         let (_other, never) = Shutdown::new();
         let second = run(options(&dir, scheduler, any()), never).await;

@@ -7,7 +7,7 @@ use super::{logging, signals};
 use crate::agent::host::HostConfig;
 use crate::agent::limits::LimitConfig;
 use crate::agent::resources;
-use crate::agent::session::Timing;
+use crate::agent::session::{Drain, Timing};
 use crate::agent::{self, AgentOptions};
 use crate::net::keys::{self, KeyKind};
 use crate::rt::{self, Shutdown};
@@ -37,25 +37,41 @@ pub fn run(args: &[String], out: &mut dyn Write) -> Result<(), Failure> {
     }
     let options = options(&flags)?;
     let level = log_level(&flags)?;
-    let signals = signals::listen()?;
+    let signals = signals::listen_also(&[Signal::SIGUSR1, Signal::SIGUSR2])?;
     logging::start(level)?;
     if flags.is_on("exit_with_parent") && !signals::follow_parent() {
         return Ok(());
     }
     let (trigger, shutdown) = Shutdown::new();
+    let drain = options.drain.clone();
     rt::spawn("signals", async move {
         while let Ok(signal) = signals.recv().await {
-            if signal == Signal::SIGHUP {
-                continue;
+            match signal {
+                Signal::SIGHUP => {}
+                Signal::SIGUSR1 => turn(&drain, true),
+                Signal::SIGUSR2 => turn(&drain, false),
+                _ => {
+                    log::info!("{signal}: the agent stops");
+                    trigger.fire();
+                }
             }
-            log::info!("{signal}: the agent stops");
-            trigger.fire();
         }
     })
     .detach();
     let result = rt::block_on(agent::run(options, shutdown));
     logging::flush();
     result.map_err(|e| Failure::new(e.to_string()))
+}
+
+/// SIGUSR1 empties the machine, SIGUSR2 fills it again. Signals, because any task could call a port.
+fn turn(drain: &Drain, on: bool) {
+    match on {
+        true => log::info!("SIGUSR1: this machine drains: it offers nothing, what runs, runs on"),
+        false => log::info!("SIGUSR2: this machine offers itself again"),
+    }
+    if let Err(error) = drain.set(on) {
+        log::error!("that will not survive a restart of the agent: {error}");
+    }
 }
 
 fn options(flags: &Values) -> Result<AgentOptions, Failure> {
@@ -68,6 +84,7 @@ fn options(flags: &Values) -> Result<AgentOptions, Failure> {
     host.allow_root_tasks = flags.is_on("allow_root_tasks");
     host.sandbox_age_max = flags.time("sandbox_keep");
     host.limits = limits(flags)?;
+    host.disk_headroom_percent = percent(flags, "disk_headroom")?;
     let key_file = flags.text("agent_key_file").unwrap_or(DEFAULT_KEY);
     let key = keys::load(Path::new(key_file), KeyKind::Agent).map_err(|e| {
         Failure::new(format!(
@@ -96,6 +113,7 @@ fn options(flags: &Values) -> Result<AgentOptions, Failure> {
             .map_err(|e| bad("attributes", &e))?,
         observer: observer(flags)?,
         kill_tasks_on_exit: flags.is_on("kill_tasks_on_exit"),
+        drain: Drain::default(),
         timing: Timing::default(),
     })
 }
@@ -123,6 +141,11 @@ fn limits(flags: &Values) -> Result<LimitConfig, Failure> {
         disk_interval: flags.time("disk_check_interval"),
         memory_interval,
     })
+}
+
+fn percent(flags: &Values, name: &str) -> Result<u8, Failure> {
+    let value = u8::try_from(flags.int(name)).ok().filter(|v| *v <= 100);
+    value.ok_or_else(|| Failure::new(format!("-{name}: expected a number from 0 to 100")))
 }
 
 fn observer(flags: &Values) -> Result<Option<SocketAddr>, Failure> {

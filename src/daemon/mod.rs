@@ -7,6 +7,7 @@ mod exit;
 mod flags;
 mod log_tool;
 mod logging;
+mod observer;
 mod probe;
 mod quickstart;
 mod scheduler;
@@ -24,6 +25,7 @@ enum Program {
     Client,
     Executor,
     Log,
+    Observer,
     Quickstart,
     Scheduler,
 }
@@ -33,7 +35,8 @@ impl Program {
     fn of_name(name: &str) -> Option<Self> {
         match name {
             "aurora-executor" | "thermos_executor" => Some(Self::Executor),
-            "aurora-agent" | "thermos_observer" => Some(Self::Agent),
+            "aurora-agent" => Some(Self::Agent),
+            "thermos_observer" => Some(Self::Observer),
             "aurora-log" | "mesos-log" => Some(Self::Log),
             "aurora-scheduler" => Some(Self::Scheduler),
             "aurora_admin" | "aurora-admin" => Some(Self::Admin),
@@ -47,6 +50,7 @@ impl Program {
             "admin" => Some(Self::Admin),
             "agent" => Some(Self::Agent),
             "log" => Some(Self::Log),
+            "observer" => Some(Self::Observer),
             "quickstart" => Some(Self::Quickstart),
             "scheduler" => Some(Self::Scheduler),
             _ => None,
@@ -60,6 +64,7 @@ impl Program {
             Self::Client => "aurora",
             Self::Executor => "aurora-executor",
             Self::Log => "aurora-log",
+            Self::Observer => "thermos_observer",
             Self::Quickstart => "aurora quickstart",
             Self::Scheduler => "aurora-scheduler",
         }
@@ -107,6 +112,7 @@ pub fn main() -> ExitCode {
         Program::Client => return code(crate::client::main(&args, &mut out, &mut err)),
         Program::Executor => return crate::executor::main(),
         Program::Log => return code(log_tool::run(&args, &mut out, &mut err)),
+        Program::Observer => observer::run(&args, &mut out),
         Program::Quickstart => signals::listen()
             .map_err(Failure::from)
             .and_then(|signals| quickstart::run(&args, &mut out, &signals)),
@@ -150,6 +156,7 @@ mod tests {
         );
         assert_eq!(pick("aurora job create a b"), (Program::Client, 4));
         assert_eq!(pick("aurora_admin set_quota"), (Program::Admin, 1));
+        assert_eq!(pick("thermos_observer --port=1"), (Program::Observer, 1));
         assert_eq!(pick("aurora"), (Program::Client, 0));
     }
 }

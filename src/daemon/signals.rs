@@ -17,9 +17,21 @@ use nix::unistd::getppid;
 ///
 /// If the system refuses the mask or the descriptor.
 pub fn listen() -> std::io::Result<Receiver<Signal>> {
+    listen_also(&[])
+}
+
+/// The same for `more` signals too.
+///
+/// # Errors
+///
+/// If the system refuses the mask or the descriptor.
+pub fn listen_also(more: &[Signal]) -> std::io::Result<Receiver<Signal>> {
     let mut set = SigSet::empty();
     for signal in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP] {
         set.add(signal);
+    }
+    for signal in more {
+        set.add(*signal);
     }
     set.thread_block()?;
     let source = SignalFd::new(&set)?;

@@ -20,7 +20,7 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::Signal;
 use nix::sys::signalfd::SignalFd;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
@@ -437,8 +437,8 @@ impl Runner {
     /// Children that no run leads: they left their session and lost their parent.
     fn terminate_orphans(&self) {
         let own = nix::unistd::getpid().as_raw();
-        for process in proc::all().unwrap_or_default() {
-            let is_orphan = process.parent == own && !self.runs.contains_key(&process.pid);
+        for process in proc::children_of(own).unwrap_or_default() {
+            let is_orphan = !self.runs.contains_key(&process.pid);
             if is_orphan && !process.is_zombie {
                 proc::signal(&process, Signal::SIGTERM);
             }
@@ -449,12 +449,9 @@ impl Runner {
     /// have gone. The supervisor asks again until none is left.
     fn kill_all(&self) {
         let own = nix::unistd::getpid().as_raw();
-        let all = proc::all().unwrap_or_default();
-        let doomed = proc::with_descendants(&all, BTreeSet::from([own]));
-        for process in all.iter().filter(|it| it.pid != own && !it.is_zombie) {
-            if doomed.contains(&process.pid) {
-                proc::signal(process, Signal::SIGKILL);
-            }
+        let all = proc::descendants_of(own).unwrap_or_default();
+        for process in all.iter().filter(|it| !it.is_zombie) {
+            proc::signal(process, Signal::SIGKILL);
         }
     }
 }

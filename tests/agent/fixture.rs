@@ -40,8 +40,12 @@ impl Drop for Directory {
     }
 }
 
+/// The executor that cargo built, unless another one is to be tested.
 pub fn executor_path() -> PathBuf {
-    PathBuf::from(env!("CARGO_BIN_EXE_aurora-executor"))
+    std::env::var_os("AURORA_TEST_EXECUTOR").map_or_else(
+        || PathBuf::from(env!("CARGO_BIN_EXE_aurora-executor")),
+        PathBuf::from,
+    )
 }
 
 /// Waits until `check` gives something. What it asks of the system has no event to wait for.

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 pub struct Agent {
     pub host: TaskHost,
-    reports: async_channel::Receiver<TaskReport>,
+    pub reports: async_channel::Receiver<TaskReport>,
     work_dir: PathBuf,
 }
 
@@ -68,7 +68,7 @@ impl Agent {
         rt::block_on(self.host.kill(&TaskId::new(task))).unwrap();
     }
 
-    fn known(&self, task: &str) -> Option<TaskReport> {
+    pub fn known(&self, task: &str) -> Option<TaskReport> {
         let mut all = self.host.reports().into_iter();
         all.find(|it| it.task.as_str() == task)
     }
@@ -87,7 +87,7 @@ impl Agent {
         }
     }
 
-    fn acknowledge(&self, report: &TaskReport) {
+    pub fn acknowledge(&self, report: &TaskReport) {
         rt::block_on(self.host.acknowledge(&report.task, report.sequence));
     }
 
@@ -99,7 +99,7 @@ impl Agent {
         self.directory(task).join("sandbox")
     }
 
-    fn executor(&self, task: &str) -> i32 {
+    pub fn executor(&self, task: &str) -> i32 {
         let file = File::open(self.directory(task).join("checkpoint")).unwrap();
         match Tail::default().poll(&file).unwrap().first() {
             Some(Record::Header(header)) => header.pid,
@@ -107,7 +107,7 @@ impl Agent {
         }
     }
 
-    fn kill_executor(&self, task: &str) {
+    pub fn kill_executor(&self, task: &str) {
         kill(Pid::from_raw(self.executor(task)), Signal::SIGKILL).unwrap();
     }
 
@@ -117,7 +117,7 @@ impl Agent {
         Self::open(config)
     }
 
-    fn lines(&self, task: &str, file: &str) -> usize {
+    pub fn lines(&self, task: &str, file: &str) -> usize {
         let text = fs::read_to_string(self.sandbox(task).join(file)).unwrap_or_default();
         text.lines().count()
     }

@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 
+mod bad;
+mod behaviours;
 mod crash;
 mod executor;
 mod fixture;
@@ -9,3 +11,4 @@ mod host;
 mod limits;
 mod logs;
 mod setup;
+mod survive;

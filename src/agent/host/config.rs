@@ -21,6 +21,9 @@ pub struct HostConfig {
     pub stop_timeout: Duration,
     /// How long the sandbox of an ended and acknowledged task is kept.
     pub sandbox_age_max: Duration,
+    /// While less than so many percent of the disk are free, sandboxes of ended and acknowledged tasks are
+    /// removed, the oldest first.
+    pub disk_headroom_percent: u8,
     /// How many sandboxes of ended and acknowledged tasks are kept.
     pub sandbox_count_max: usize,
     /// How tasks are held to what they asked for.
@@ -28,7 +31,7 @@ pub struct HostConfig {
 }
 
 impl HostConfig {
-    /// The usual settings: upstream's time limits, sandboxes kept two days and a thousand at most.
+    /// The usual settings: upstream's time limits, sandboxes kept two days, a thousand at most, and fewer on a full disk.
     pub fn new(work_dir: PathBuf, executor_path: PathBuf, hostname: &str) -> Self {
         Self {
             work_dir,
@@ -38,6 +41,7 @@ impl HostConfig {
             kill_wait: Duration::from_secs(60),
             stop_timeout: Duration::from_secs(120),
             sandbox_age_max: Duration::from_secs(2 * 86_400),
+            disk_headroom_percent: 10,
             sandbox_count_max: 1_000,
             limits: LimitConfig::default(),
         }

@@ -1,4 +1,6 @@
-//! Removes the directories of tasks that are over: the oldest first, by age and by number.
+//! Removes the directories of tasks that are over: the oldest first, by age, by number, and as long as the
+//! disk is too full. Only tasks whose end the scheduler has acknowledged are here: what runs, and what was not
+//! told yet, is never touched.
 
 use super::directory::TaskDirectory;
 use super::shared::{Shared, lock};
@@ -6,14 +8,15 @@ use crate::base::clock::{self, Timestamp};
 use crate::rt;
 use async_channel::Receiver;
 use futures_lite::FutureExt;
+use nix::sys::statvfs::statvfs;
 use std::collections::BTreeSet;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Weak;
 use std::time::Duration;
 
 /// Between two looks if nothing ends.
-const LOOK_AGAIN: Duration = Duration::from_secs(600);
+const LOOK_AGAIN: Duration = Duration::from_secs(60);
 
 /// Directories of tasks that are over, and when they ended.
 pub(super) type Kept = BTreeSet<(Timestamp, PathBuf)>;
@@ -30,6 +33,23 @@ fn take_due(kept: &mut Kept, now: Timestamp, age_max: Duration, count_max: usize
     due
 }
 
+/// How much of the disk is free to users; all of it if the system does not say.
+fn free_percent(directory: &Path) -> f64 {
+    let Ok(disk) = statvfs(directory) else {
+        return 100.0;
+    };
+    let (free, all) = (disk.blocks_available() as f64, disk.blocks() as f64);
+    if all > 0.0 { free / all * 100.0 } else { 100.0 }
+}
+
+async fn remove(path: PathBuf) {
+    let directory = TaskDirectory::at(path);
+    let removed: io::Result<()> = rt::unblock(move || directory.remove()).await;
+    if let Err(error) = removed {
+        log::warn!("cannot remove an old sandbox: {error}");
+    }
+}
+
 /// Removes what is due whenever a task was forgotten, and from time to time.
 pub(super) async fn run(shared: Weak<Shared>, woken: Receiver<()>, mut kept: Kept) {
     loop {
@@ -38,13 +58,21 @@ pub(super) async fn run(shared: Weak<Shared>, woken: Receiver<()>, mut kept: Kep
         };
         kept.append(&mut lock(&host.forgotten));
         let (age, count) = (host.config.sandbox_age_max, host.config.sandbox_count_max);
+        let headroom = f64::from(host.config.disk_headroom_percent);
+        let tasks_dir = host.tasks_dir.clone();
         drop(host);
         for path in take_due(&mut kept, clock::wall(), age, count) {
-            let directory = TaskDirectory::at(path);
-            let removed: io::Result<()> = rt::unblock(move || directory.remove()).await;
-            if let Err(error) = removed {
-                log::warn!("cannot remove an old sandbox: {error}");
-            }
+            remove(path).await;
+        }
+        while !kept.is_empty() && free_percent(&tasks_dir) < headroom {
+            let Some((_, path)) = kept.pop_first() else {
+                break;
+            };
+            log::info!(
+                "less than {headroom} percent of the disk are free: {} is removed",
+                path.display()
+            );
+            remove(path).await;
         }
         let is_open = async { woken.recv().await.is_ok() };
         let later = async {

@@ -300,7 +300,9 @@ impl Watch {
     async fn clean_up(mut self, header: &Header) {
         let failure = self.failure();
         self.empty_group(false).await;
-        if header.boot_id == proc::boot_id() {
+        // What was recorded in another boot says nothing of the processes that are there now.
+        let is_rebooted = header.boot_id != proc::boot_id();
+        if !is_rebooted {
             let sandbox = self.directory.sandbox();
             let leftovers = Leftovers::new(&sandbox, self.history.sessions(), header.start_ticks);
             for round in 0.. {
@@ -320,6 +322,7 @@ impl Watch {
         let (state, message) = match (self.killed_at(), failure.as_deref()) {
             (Some(_), _) => (TaskState::Killed, "Instructed to kill task."),
             (None, Some(why)) => (TaskState::Failed, why),
+            (None, None) if is_rebooted => (TaskState::Lost, "The machine was rebooted."),
             (None, None) => (TaskState::Lost, "Executor terminated unexpectedly."),
         };
         self.judge(state, message).await;

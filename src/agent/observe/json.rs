@@ -1,6 +1,7 @@
 //! The observer's JSON, in the original's shapes. Times are seconds since the epoch.
 
 use super::tasks::{Process, Run, RunState, TaskView};
+use super::usage::{Meter, Usage};
 use serde_json::{Map, Value, json};
 
 fn secs(ms: i64) -> f64 {
@@ -16,9 +17,47 @@ fn ports(task: &TaskView) -> Value {
     )
 }
 
+/// What the task's processes use now; nothing once it is over.
+pub(super) fn usage(task: &TaskView, meter: &Meter) -> Option<Usage> {
+    let header = task.header.as_ref().filter(|_| task.is_active())?;
+    meter.of_task(header)
+}
+
+/// What one run uses now; nothing once it is over.
+pub(super) fn run_usage(task: &TaskView, meter: &Meter, run: &Run) -> Option<Usage> {
+    let header = task.header.as_ref().filter(|_| task.is_active())?;
+    match run.state {
+        RunState::Running(pid) => meter.of_process(header, pid, run.start_ticks),
+        RunState::Failed(_) | RunState::Killed(_) | RunState::NotStarted(_) | RunState::Success => {
+            None
+        }
+    }
+}
+
+/// In the original's words: `ram` and `rss` are the same bytes, `status` is of no single process.
+fn used(usage: Option<Usage>) -> Map<String, Value> {
+    let usage = usage.unwrap_or_default();
+    let object = json!({
+        "cpu": usage.cpu,
+        "ram": usage.rss,
+        "rss": usage.rss,
+        "vms": usage.vms,
+        "user": usage.user,
+        "system": usage.system,
+        "nice": Value::Null,
+        "status": Value::Null,
+        "threads": usage.threads,
+    });
+    match object {
+        Value::Object(object) => object,
+        _ => Map::new(),
+    }
+}
+
 /// One line of the list of tasks.
-pub(super) fn summary(task: &TaskView) -> Value {
-    json!({
+pub(super) fn summary(task: &TaskView, meter: &Meter) -> Value {
+    let mut line = used(usage(task, meter));
+    let about = json!({
         "task_id": task.order.task,
         "name": task.order.job,
         "role": task.order.role,
@@ -27,7 +66,11 @@ pub(super) fn summary(task: &TaskView) -> Value {
         "state_timestamp": secs(task.state_at_ms()),
         "ports": ports(task),
         "resources": resources(task),
-    })
+    });
+    if let Value::Object(about) = about {
+        line.extend(about);
+    }
+    Value::Object(line)
 }
 
 /// What the task was given.
@@ -40,7 +83,7 @@ fn resources(task: &TaskView) -> Value {
 }
 
 /// All of one task.
-pub(super) fn task(task: &TaskView) -> Value {
+pub(super) fn task(task: &TaskView, meter: &Meter) -> Value {
     let names = |state: &str| -> Vec<&String> {
         let last = |p: &Process| p.runs.last().map_or("WAITING", |r| r.state.name());
         let alike = task.processes.iter().filter(|(_, p)| last(p) == state);
@@ -55,6 +98,7 @@ pub(super) fn task(task: &TaskView) -> Value {
         "state_timestamp": secs(task.state_at_ms()),
         "ports": ports(task),
         "resources": resources(task),
+        "resource_consumption": used(usage(task, meter)),
         "processes": {
             "waiting": names("WAITING"),
             "running": names("RUNNING"),
@@ -73,7 +117,15 @@ pub(super) fn raw(task: &TaskView) -> Value {
 }
 
 /// One run of a process; the latest without a number.
-pub(super) fn run(name: &str, process: &Process, number: Option<u32>) -> Value {
+///
+/// What it uses is there only while it runs.
+pub(super) fn run(
+    task: &TaskView,
+    meter: &Meter,
+    name: &str,
+    process: &Process,
+    number: Option<u32>,
+) -> Value {
     let wanted = |r: &&Run| number.is_none_or(|n| r.number == n);
     let Some(run) = process.runs.iter().rev().find(wanted) else {
         return json!({});
@@ -96,6 +148,9 @@ pub(super) fn run(name: &str, process: &Process, number: Option<u32>) -> Value {
     };
     if let Some(code) = code {
         object.insert("return_code".to_owned(), json!(code));
+    }
+    if let Some(usage) = run_usage(task, meter, run) {
+        object.insert("used".to_owned(), Value::Object(used(Some(usage))));
     }
     Value::Object(object)
 }

@@ -3,7 +3,7 @@
 //! It needs no running agent, only the files, and changes nothing. Whoever reaches its port may read
 //! every sandbox, as with the original; nothing outside the sandboxes can be read.
 //!
-//! - `tasks` reads orders and checkpoints.
+//! - `tasks` reads orders and checkpoints; `usage` looks at their processes when somebody asks.
 //! - `sandbox` opens files that cannot be outside a sandbox.
 //! - `target` takes requests apart; `route` answers them; `json` and `pages` render.
 
@@ -13,14 +13,17 @@ mod route;
 mod sandbox;
 mod target;
 mod tasks;
+mod usage;
 
 use super::session::Standing;
 use crate::net::http1::{Answer, Handler, Limits, Request, Response, serve as serve_http};
 use crate::rt::{self, Shutdown};
+use std::fs;
 use std::net::TcpListener;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
+use usage::Meter;
 
 /// What the pages are about. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -30,9 +33,49 @@ pub struct Observer {
 
 #[derive(Debug)]
 struct Inner {
-    work_dir: PathBuf,
+    place: Place,
     hostname: String,
-    standing: Standing,
+    /// None where there is no agent, only its files.
+    standing: Option<Standing>,
+    meter: Meter,
+}
+
+#[derive(Debug)]
+enum Place {
+    /// The directory itself or one below it, which may come later.
+    Below(PathBuf),
+    WorkDir(PathBuf),
+}
+
+impl Inner {
+    /// Where the tasks are now.
+    fn work_dir(&self) -> PathBuf {
+        match &self.place {
+            Place::WorkDir(path) => path.clone(),
+            Place::Below(root) => find_work_dir(root, DEPTH_MAX).unwrap_or_else(|| root.clone()),
+        }
+    }
+}
+
+/// So many directories below the given one a work directory is looked for.
+const DEPTH_MAX: u32 = 3;
+
+/// The first directory that holds what an agent makes in its own.
+fn find_work_dir(root: &Path, depth: u32) -> Option<PathBuf> {
+    if root.join("agent_id").is_file() && root.join("tasks").is_dir() {
+        return Some(root.to_owned());
+    }
+    if depth == 0 {
+        return None;
+    }
+    let entries = fs::read_dir(root).ok()?;
+    let mut below: Vec<PathBuf> = entries
+        .filter_map(|entry| entry.ok())
+        .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
+        .map(|entry| entry.path())
+        .collect();
+    below.sort();
+    below.iter().find_map(|path| find_work_dir(path, depth - 1))
 }
 
 impl Observer {
@@ -40,9 +83,22 @@ impl Observer {
     pub fn new(work_dir: PathBuf, hostname: String, standing: Standing) -> Self {
         Self {
             inner: Arc::new(Inner {
-                work_dir,
+                place: Place::WorkDir(work_dir),
                 hostname,
-                standing,
+                standing: Some(standing),
+                meter: Meter::default(),
+            }),
+        }
+    }
+
+    /// The tasks in `root`, an agent's work directory or a directory above one, without that agent.
+    pub fn alone(root: PathBuf, hostname: String) -> Self {
+        Self {
+            inner: Arc::new(Inner {
+                place: Place::Below(root),
+                hostname,
+                standing: None,
+                meter: Meter::default(),
             }),
         }
     }

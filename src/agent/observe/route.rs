@@ -41,7 +41,7 @@ fn dispatch(inner: &Inner, parts: &[&str], target: &Target) -> Option<Response> 
         ["main", rest @ ..] => paged(rest).map(|_| index(inner, rest)),
         ["j", rest @ ..] => json_route(inner, rest, target),
         [route, id, rest @ ..] => {
-            let task = tasks::one(&inner.work_dir, id)?;
+            let task = tasks::one(&inner.work_dir(), id)?;
             task_route(inner, route, &task, rest, target)
         }
         [_] => None,
@@ -49,18 +49,15 @@ fn dispatch(inner: &Inner, parts: &[&str], target: &Target) -> Option<Response> 
 }
 
 fn index(inner: &Inner, which: &[&str]) -> Response {
-    let tasks = tasks::all(&inner.work_dir);
+    let tasks = tasks::all(&inner.work_dir());
     let (kind, offset, count) = paged(which).unwrap_or(("all", 0, PAGE));
     let chosen = select(&tasks, kind);
     let shown = page(&chosen, offset, count);
-    let scheduler = inner.standing.scheduler();
-    pages::index(
-        &inner.hostname,
-        scheduler.as_deref(),
-        kind,
-        chosen.len(),
-        shown,
-    )
+    let offset = shown.first().map_or(0, |first| {
+        let at = chosen.iter().position(|t| std::ptr::eq(*t, *first));
+        at.unwrap_or(0)
+    });
+    pages::index(inner, kind, chosen.len(), shown, offset)
 }
 
 /// `[all|active|finished[/offset[/count]]]`; a negative offset counts from the end.
@@ -102,26 +99,24 @@ fn task_route(
 ) -> Option<Response> {
     let path = rest.join("/");
     match (route, rest) {
-        ("task", []) => Some(pages::task(&inner.hostname, task)),
+        ("task", []) => Some(pages::task(inner, task)),
         ("rawtask", []) => Some(pretty(&json::raw(task))),
         ("process", [name]) => {
             let process = task.processes.get(*name)?;
-            Some(pages::process(&inner.hostname, task, name, process))
+            Some(pages::process(inner, task, name, process))
         }
         ("browse", _) => match sandbox::open_below(&task.sandbox, &path).ok()? {
-            Opened::Directory(entries) => {
-                Some(pages::browse(&inner.hostname, task, &path, &entries))
-            }
+            Opened::Directory(entries) => Some(pages::browse(inner, task, &path, &entries)),
             Opened::File(_) => Some(found_elsewhere("file", task, &path)),
         },
         ("file", [_, ..]) => {
             sandbox::open_file(&task.sandbox, &path).ok()?;
-            Some(pages::tail(&inner.hostname, task, &path))
+            Some(pages::tail(inner, task, &path))
         }
         ("filedata", [_, ..]) => Some(file_data(task, &path, target)),
         ("download", [_, .., name]) => download(task, &path, name),
         ("download", [name]) => download(task, &path, name),
-        ("logs", [_, _, _]) => Some(pages::tail(&inner.hostname, task, &log_path(task, rest)?)),
+        ("logs", [_, _, _]) => Some(pages::tail(inner, task, &log_path(task, rest)?)),
         ("logdata", [_, _, _]) => Some(file_data(task, &log_path(task, rest)?, target)),
         _ => None,
     }
@@ -196,7 +191,8 @@ fn stream(file: File, size: u64) -> Body {
 }
 
 fn json_route(inner: &Inner, parts: &[&str], target: &Target) -> Option<Response> {
-    let dir = &inner.work_dir;
+    let dir = &inner.work_dir();
+    let meter = &inner.meter;
     match parts {
         ["task_ids", rest @ ..] => {
             let (kind, offset, count) = paged(rest)?;
@@ -204,7 +200,7 @@ fn json_route(inner: &Inner, parts: &[&str], target: &Target) -> Option<Response
             let chosen = select(&tasks, kind);
             let shown = page(&chosen, offset, count);
             Some(json_answer(&value!({
-                "tasks": shown.iter().map(|t| json::summary(t)).collect::<Vec<_>>(),
+                "tasks": shown.iter().map(|t| json::summary(t, meter)).collect::<Vec<_>>(),
                 "type": kind,
                 "offset": offset,
                 "num": shown.len(),
@@ -212,8 +208,10 @@ fn json_route(inner: &Inner, parts: &[&str], target: &Target) -> Option<Response
             })))
         }
         ["task_id_count"] => Some(json_answer(&Value::Object(counts(inner)))),
-        ["task"] => Some(by_ids(inner, target.query("task_id")?, json::task)),
-        ["task", id] => Some(by_ids(inner, id, json::task)),
+        ["task"] => Some(by_ids(inner, target.query("task_id")?, |t| {
+            json::task(t, meter)
+        })),
+        ["task", id] => Some(by_ids(inner, id, |t| json::task(t, meter))),
         ["process", id, name, rest @ ..] => {
             let number = match rest {
                 [] => None,
@@ -221,16 +219,16 @@ fn json_route(inner: &Inner, parts: &[&str], target: &Target) -> Option<Response
                 _ => return None,
             };
             let task = tasks::one(dir, id);
-            let process = task.as_ref().and_then(|t| t.processes.get(*name));
-            let empty = || value!({});
-            Some(json_answer(
-                &process.map_or_else(empty, |p| json::run(name, p, number)),
-            ))
+            let run = task.as_ref().and_then(|task| {
+                let process = task.processes.get(*name)?;
+                Some(json::run(task, meter, name, process, number))
+            });
+            Some(json_answer(&run.unwrap_or_else(|| value!({}))))
         }
         ["processes"] => Some(by_ids(inner, target.query("task_id")?, |task| {
             let all = task.processes.iter();
             Value::Object(
-                all.map(|(n, p)| (n.clone(), json::run(n, p, None)))
+                all.map(|(n, p)| (n.clone(), json::run(task, meter, n, p, None)))
                     .collect(),
             )
         })),
@@ -241,7 +239,7 @@ fn json_route(inner: &Inner, parts: &[&str], target: &Target) -> Option<Response
 fn by_ids(inner: &Inner, ids: &str, show: impl Fn(&TaskView) -> Value) -> Response {
     let mut found = Map::new();
     for id in ids.split(',').take(IDS_MAX) {
-        match tasks::one(&inner.work_dir, id) {
+        match tasks::one(&inner.work_dir(), id) {
             Some(task) => found.insert(id.to_owned(), show(&task)),
             None => return Response::text(404, "no such task\n"),
         };
@@ -250,7 +248,7 @@ fn by_ids(inner: &Inner, ids: &str, show: impl Fn(&TaskView) -> Value) -> Respon
 }
 
 fn counts(inner: &Inner) -> Map<String, Value> {
-    let tasks = tasks::all(&inner.work_dir);
+    let tasks = tasks::all(&inner.work_dir());
     let active = tasks.iter().filter(|t| t.is_active()).count();
     let mut counts = Map::new();
     counts.insert("active".to_owned(), value!(active));
@@ -261,8 +259,12 @@ fn counts(inner: &Inner) -> Map<String, Value> {
 
 fn vars(inner: &Inner) -> Map<String, Value> {
     let mut vars = Map::new();
-    let connected = u8::from(inner.standing.scheduler().is_some());
-    vars.insert("agent_connected".to_owned(), value!(connected));
+    if let Some(standing) = &inner.standing {
+        let connected = u8::from(standing.scheduler().is_some());
+        vars.insert("agent_connected".to_owned(), value!(connected));
+        let draining = u8::from(standing.is_draining());
+        vars.insert("agent_draining".to_owned(), value!(draining));
+    }
     for (name, count) in counts(inner) {
         vars.insert(format!("observer_tasks_{name}"), count);
     }

@@ -1,7 +1,9 @@
 //! Tasks as their files tell: the order, and the checkpoint of the executor.
 
 use crate::agent::host::TaskDirectory;
-use crate::executor::checkpoint::{ProcessEvent, Record, Tail, TaskRecord, TaskStateRecord};
+use crate::executor::checkpoint::{
+    Header, ProcessEvent, Record, Tail, TaskRecord, TaskStateRecord,
+};
 use crate::executor::order::Order;
 use crate::executor::paths;
 use crate::model::TaskId;
@@ -20,6 +22,8 @@ pub(super) struct Run {
     pub(super) state: RunState,
     pub(super) start_ms: Option<i64>,
     pub(super) stop_ms: Option<i64>,
+    /// When its shell started, in clock ticks since boot.
+    pub(super) start_ticks: u64,
 }
 
 /// The states of a run, with what goes with them.
@@ -59,6 +63,8 @@ pub(super) struct TaskView {
     pub(super) states: Vec<TaskRecord>,
     pub(super) processes: BTreeMap<String, Process>,
     pub(super) sandbox: PathBuf,
+    /// Who runs it, if somebody took it.
+    pub(super) header: Option<Header>,
 }
 
 impl TaskView {
@@ -136,6 +142,7 @@ fn read(directory: &TaskDirectory) -> io::Result<Option<TaskView>> {
         order,
         states: Vec::new(),
         sandbox: directory.sandbox(),
+        header: None,
     };
     let checkpoint = File::open(directory.path().join(paths::CHECKPOINT));
     match checkpoint {
@@ -153,17 +160,17 @@ fn read(directory: &TaskDirectory) -> io::Result<Option<TaskView>> {
 
 fn apply_record(view: &mut TaskView, record: Record) {
     let record = match record {
-        Record::Header(_) => return,
+        Record::Header(header) => return view.header = Some(header),
         Record::Task(state) => return view.states.push(state),
         Record::Process(record) => record,
     };
     let process = view.processes.entry(record.process).or_default();
     let (state, started) = match record.event {
-        ProcessEvent::Running { pid, .. } => (RunState::Running(pid), true),
-        ProcessEvent::Success => (RunState::Success, false),
-        ProcessEvent::Failed { return_code } => (RunState::Failed(return_code), false),
-        ProcessEvent::Killed { signal } => (RunState::Killed(signal), false),
-        ProcessEvent::NotStarted { reason } => (RunState::NotStarted(reason), false),
+        ProcessEvent::Running { pid, start_ticks } => (RunState::Running(pid), Some(start_ticks)),
+        ProcessEvent::Success => (RunState::Success, None),
+        ProcessEvent::Failed { return_code } => (RunState::Failed(return_code), None),
+        ProcessEvent::Killed { signal } => (RunState::Killed(signal), None),
+        ProcessEvent::NotStarted { reason } => (RunState::NotStarted(reason), None),
     };
     let at = process.runs.iter().position(|r| r.number == record.run);
     let index = at.unwrap_or_else(|| {
@@ -172,12 +179,14 @@ fn apply_record(view: &mut TaskView, record: Record) {
             state: state.clone(),
             start_ms: None,
             stop_ms: None,
+            start_ticks: 0,
         });
         process.runs.len() - 1
     });
     let run = &mut process.runs[index];
     run.state = state;
-    if started {
+    if let Some(start_ticks) = started {
+        run.start_ticks = start_ticks;
         run.start_ms = Some(record.at_ms);
     } else {
         run.stop_ms = Some(record.at_ms);

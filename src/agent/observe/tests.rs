@@ -196,6 +196,57 @@ fn json_has_the_shapes_of_the_original() {
 }
 
 #[test]
+fn what_a_living_task_uses_is_shown_and_an_ended_one_uses_nothing() {
+    let observer = observer();
+    let work_dir = observer.inner.work_dir();
+    let own = i32::try_from(std::process::id()).unwrap();
+    let start_ticks = crate::executor::os::proc::stat(own).unwrap().start_ticks;
+    let mut bytes = Vec::new();
+    let header = Header {
+        task: "t1".to_owned(),
+        pid: own,
+        start_ticks,
+        boot_id: crate::executor::os::proc::boot_id(),
+        at_ms: 1,
+    };
+    let running = ProcessEvent::Running {
+        pid: own,
+        start_ticks,
+    };
+    for record in [Record::Header(header), process(0, running)] {
+        record.encode(&mut bytes);
+    }
+    fs::write(work_dir.join("tasks/t1").join(paths::CHECKPOINT), bytes).unwrap();
+    let run = get_json(&observer, "/j/process/t1/run%20%3Cit%3E");
+    assert!(run["used"]["rss"].as_u64().unwrap() > 0, "{run}");
+    let task = &get_json(&observer, "/j/task/t1")["t1"];
+    assert!(task["resource_consumption"]["cpu"].is_number(), "{task}");
+    let page = get_json(&observer, "/j/task_ids");
+    for name in ["cpu", "ram", "rss", "vms", "user", "system", "threads"] {
+        assert!(page["tasks"][0][name].is_number(), "{name}: {page}");
+    }
+    let ended = &get_json(&observer, "/j/task/t2")["t2"];
+    assert_eq!(ended["resource_consumption"]["rss"], 0);
+}
+
+#[test]
+fn without_an_agent_its_files_are_found_below_the_given_directory() {
+    let work_dir = observer().inner.work_dir();
+    let root = std::env::temp_dir().join(format!("aurora-alone-{}", Rng::from_os().uuid()));
+    let alone = Observer::alone(root.clone(), "h1".to_owned());
+    assert_eq!(get_json(&alone, "/j/task_id_count")["all"], 0);
+    // It may come later than the observer.
+    fs::create_dir_all(root.join("lib")).unwrap();
+    fs::rename(&work_dir, root.join("lib/agent")).unwrap();
+    fs::write(root.join("lib/agent/agent_id"), "id").unwrap();
+    assert_eq!(get_json(&alone, "/j/task_id_count")["all"], 2);
+    assert_eq!(get(&alone, "/task/t1").0, 200);
+    assert_eq!(get(&alone, "/vars/agent_connected").0, 404);
+    let (_, page) = get(&alone, "/");
+    assert!(page.contains("lib/agent"), "{page}");
+}
+
+#[test]
 fn files_are_read_in_parts() {
     let observer = observer();
     let file = "/filedata/t1/.logs/run%20%3Cit%3E/1/stdout";

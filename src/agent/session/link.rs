@@ -6,7 +6,7 @@ use super::pump::Pump;
 use super::{SessionConfig, Standing, Timing, hello};
 use crate::agent::host::HostError;
 use crate::agent::proto::{
-    AgentMessage, MESSAGE_BYTES_MAX, ProtoError, REPORTS_PER_MESSAGE, SchedulerMessage,
+    AgentMessage, Hello, MESSAGE_BYTES_MAX, ProtoError, REPORTS_PER_MESSAGE, SchedulerMessage,
 };
 use crate::agent::runner::TaskRunner;
 use crate::base::clock;
@@ -52,6 +52,8 @@ pub(super) enum LinkError {
     Fence(#[from] HostError),
     #[error("it sent us away: {0}")]
     Dismissed(String),
+    #[error("what this machine offers has changed")]
+    OfferChanged,
     #[error("nothing was heard for {0:?}")]
     Silent(Duration),
     #[error("{0}")]
@@ -87,7 +89,15 @@ pub(super) async fn serve<R: TaskRunner>(
         Ok(connection) => connection,
         Err(error) => return End::Failed(error),
     };
-    let ballot = match greet(&mut connection, runner, config).await {
+    let drains = standing.is_draining();
+    let ballot = match greet(
+        &mut connection,
+        runner,
+        &hello(runner, config, drains),
+        config,
+    )
+    .await
+    {
         Ok(Greeting::Welcome(ballot)) => ballot,
         Ok(Greeting::Refused { reason, leader }) => return End::Refused { reason, leader },
         Err(error) => return End::Failed(error),
@@ -104,7 +114,9 @@ pub(super) async fn serve<R: TaskRunner>(
         outbox,
         ledger: Arc::clone(&ledger),
     };
-    let why = converse(connection, &obeyer, config.timing, ledger, waiting).await;
+    let changed = standing.drain.differs_from(drains);
+    let talk = converse(connection, &obeyer, config.timing, ledger, waiting, changed);
+    let why = talk.await;
     pump.disconnect();
     standing.set(None);
     End::Served(why)
@@ -135,9 +147,10 @@ enum Greeting {
 async fn greet<R: TaskRunner>(
     connection: &mut Connection,
     runner: &R,
+    hello: &Hello,
     config: &SessionConfig,
 ) -> Result<Greeting, LinkError> {
-    let words = AgentMessage::Hello(hello(runner, config));
+    let words = AgentMessage::Hello(hello.clone());
     let words = words.encode().ok_or(LinkError::Stuck)?;
     let patience = config.timing.connect;
     flush_in_time(&mut connection.writer, patience, |w| w.feed(&words)).await?;
@@ -153,13 +166,14 @@ async fn greet<R: TaskRunner>(
     }
 }
 
-/// Reads and writes until one of both ends. An order that was begun is always carried out.
+/// Reads and writes until one of both ends, or `changed` does. An order that was begun is always carried out.
 async fn converse<R: TaskRunner>(
     connection: Connection,
     obeyer: &Obeyer<'_, R>,
     timing: Timing,
     ledger: SharedLedger,
     waiting: Receiver<AgentMessage>,
+    changed: impl Future<Output = ()>,
 ) -> LinkError {
     let Connection {
         mut reader,
@@ -181,8 +195,14 @@ async fn converse<R: TaskRunner>(
             why
         })
     };
+    let mut changed = std::pin::pin!(changed);
     let why = loop {
-        let message = match receive(&mut reader, timing.dead_after).await {
+        let changed = async {
+            changed.as_mut().await;
+            Err(LinkError::OfferChanged)
+        };
+        let message = receive(&mut reader, timing.dead_after).or(changed);
+        let message = match message.await {
             Ok(message) => message,
             Err(error) => break error,
         };

@@ -6,9 +6,11 @@
 //!
 //! - `pump` takes every report of the host at once and hands it to the connection, if there is one.
 //! - `link` is one connection: hello, tasks, then a reading and a writing half.
+//! - `drain` is the switch by which the machine stops offering itself.
 //! - `ledger` knows which reports the scheduler has not acknowledged.
 //! - `obey` carries orders out, those of a deposed leader excepted.
 
+mod drain;
 mod ledger;
 mod link;
 mod obey;
@@ -24,8 +26,9 @@ use crate::net::Throttle;
 use crate::net::keys::SecretKey;
 use crate::rt::{self, Shutdown};
 use async_channel::Receiver;
+pub use drain::Drain;
 use futures_lite::FutureExt;
-use link::End;
+use link::{End, LinkError};
 use pump::Pump;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -85,19 +88,38 @@ pub struct SessionConfig {
 
 /// Where the session stands, for pages. Cheap to clone; all clones are one.
 #[derive(Clone, Debug, Default)]
-pub struct Standing(Arc<Mutex<Option<String>>>);
+pub struct Standing {
+    scheduler: Arc<Mutex<Option<String>>>,
+    drain: Drain,
+}
 
 impl Standing {
+    /// Not connected, and draining as `drain` says.
+    pub fn new(drain: Drain) -> Self {
+        Self {
+            drain,
+            ..Self::default()
+        }
+    }
+
+    /// Whether the machine drains: it offers nothing.
+    pub fn is_draining(&self) -> bool {
+        self.drain.is_on()
+    }
+
     /// The scheduler that is connected, `host:port`.
     pub fn scheduler(&self) -> Option<String> {
-        self.0
+        self.scheduler
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .clone()
     }
 
     fn set(&self, scheduler: Option<&str>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = scheduler.map(str::to_owned);
+        *self
+            .scheduler
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = scheduler.map(str::to_owned);
     }
 }
 
@@ -145,6 +167,10 @@ async fn dial_for_ever<R: TaskRunner>(
             .take()
             .unwrap_or_else(|| config.schedulers[next % config.schedulers.len()].clone());
         match link::serve(runner, pump, config, standing, &scheduler).await {
+            End::Served(LinkError::OfferChanged) => {
+                log::info!("told again to scheduler {scheduler}: what this machine offers");
+                continue;
+            }
             End::Served(why) => {
                 log::warn!("lost scheduler {scheduler}: {why}; tasks run on");
                 pause = Duration::ZERO;
@@ -179,15 +205,21 @@ fn log_refusal(throttle: &Throttle, scheduler: &str, reason: &str) {
 }
 
 /// What is said of this machine at the beginning of a connection.
-pub(crate) fn hello<R: TaskRunner>(runner: &R, config: &SessionConfig) -> Hello {
+///
+/// A machine that drains offers nothing, so that nothing new fits; what it has, it keeps.
+pub(crate) fn hello<R: TaskRunner>(runner: &R, config: &SessionConfig, drains: bool) -> Hello {
+    let (total, ports) = match drains {
+        true => (Resources::default(), Ports::default()),
+        false => (config.total, config.ports.clone()),
+    };
     Hello {
         version: VERSION,
         agent: runner.agent_id(),
         session: config.session,
         place: config.place.clone(),
         host: config.host.clone(),
-        total: config.total,
-        ports: config.ports.clone(),
+        total,
+        ports,
         attributes: config.attributes.clone(),
         highest_ballot: runner.highest_ballot(),
     }

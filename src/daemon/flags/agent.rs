@@ -17,6 +17,8 @@ table! {
         "The control group below which tasks have theirs; none to do without";
     disk_check_interval: Time = "60secs", works,
         "How often it is looked what sandboxes take on the disk; 0secs for never";
+    disk_headroom: Int = "10", works,
+        "Percent of the disk to keep free: sandboxes of ended tasks are removed for it, the oldest first";
     executor_path: Text = "", works,
         "The executor; default: aurora-executor beside this program";
     executor_ram: Data = "32MB", works,

@@ -25,10 +25,12 @@ macro_rules! table {
 }
 
 mod agent;
+mod observer;
 mod quickstart;
 mod scheduler;
 
 pub use agent::AGENT_FLAGS;
+pub use observer::OBSERVER_FLAGS;
 pub use quickstart::QUICKSTART_FLAGS;
 pub use scheduler::SCHEDULER_FLAGS;
 

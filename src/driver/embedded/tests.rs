@@ -597,7 +597,7 @@ fn a_dead_agent_is_reported_down_and_one_that_returns_in_time_is_not() {
         let dialed = frames::dial(stream, Protocol::Agent, &key(1), limit, PATIENCE).await;
         let mut mute = dialed.unwrap();
         let (fake, _reports) = Fake::new("a1", &disk);
-        let hello = session::hello(&fake, &config(&[side.address], 3));
+        let hello = session::hello(&fake, &config(&[side.address], 3), false);
         let last = AgentMessage::Tasks {
             last: true,
             reports: Vec::new(),
@@ -660,7 +660,7 @@ fn a_holder_of_the_key_that_sends_nonsense_harms_nobody() {
         let _good = agent(&Arc::default(), config(&[side.address], 1));
         let (offer, _) = side.up().await;
         let (fake, _reports) = Fake::new("a2", &Arc::default());
-        let hello = AgentMessage::Hello(session::hello(&fake, &config(&[side.address], 2)));
+        let hello = AgentMessage::Hello(session::hello(&fake, &config(&[side.address], 2), false));
         let last = AgentMessage::Tasks {
             last: true,
             reports: Vec::new(),

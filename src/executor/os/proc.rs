@@ -65,6 +65,70 @@ pub fn all() -> io::Result<Vec<ProcessStat>> {
     Ok(found)
 }
 
+/// The children of all threads of a process; none if the kernel does not list them.
+///
+/// The kernel may leave one out while others end: it is read twice, and whoever must be sure asks again.
+fn children(pid: i32) -> Option<BTreeSet<i32>> {
+    let mut found = BTreeSet::new();
+    for thread in fs::read_dir(format!("/proc/{pid}/task")).ok()? {
+        let list = thread.ok()?.path().join("children");
+        for _ in 0..2 {
+            let text = match fs::read_to_string(&list) {
+                Ok(text) => text,
+                // The thread has ended in between; the directory itself tells whether there are such lists.
+                Err(_) if !list.parent()?.exists() => break,
+                Err(_) => return None,
+            };
+            found.extend(
+                text.split_whitespace()
+                    .filter_map(|it| it.parse().ok())
+                    .filter(|it: &i32| *it > 0),
+            );
+        }
+    }
+    Some(found)
+}
+
+/// The children of `pid`, ended ones that are not reaped among them.
+///
+/// # Errors
+///
+/// `/proc` cannot be read.
+pub fn children_of(pid: i32) -> io::Result<Vec<ProcessStat>> {
+    match children(pid) {
+        Some(children) => Ok(children.into_iter().filter_map(stat).collect()),
+        None => Ok(all()?.into_iter().filter(|it| it.parent == pid).collect()),
+    }
+}
+
+/// All that descend from `pid`. Costs as much as they are many, where the kernel lists children.
+///
+/// # Errors
+///
+/// `/proc` cannot be read.
+pub fn descendants_of(pid: i32) -> io::Result<Vec<ProcessStat>> {
+    let Some(children_of_root) = children(pid) else {
+        let all = all()?;
+        let mut found = with_descendants(&all, BTreeSet::from([pid]));
+        found.remove(&pid);
+        return Ok(all
+            .into_iter()
+            .filter(|it| found.contains(&it.pid))
+            .collect());
+    };
+    let mut found = children_of_root.clone();
+    let mut open: Vec<i32> = children_of_root.into_iter().collect();
+    while let Some(next) = open.pop() {
+        // One that has ended in between has none; its children are the subreaper's, which asks again.
+        for child in children(next).unwrap_or_default() {
+            if found.insert(child) {
+                open.push(child);
+            }
+        }
+    }
+    Ok(found.into_iter().filter_map(stat).collect())
+}
+
 /// Adds to `roots` all processes that descend from one of them.
 pub fn with_descendants(all: &[ProcessStat], roots: BTreeSet<i32>) -> BTreeSet<i32> {
     let mut children: BTreeMap<i32, Vec<i32>> = BTreeMap::new();
@@ -111,6 +175,28 @@ mod tests {
         assert_eq!(stat.rss_pages, 7);
         assert!(!stat.is_zombie);
         assert_eq!(parse_stat(7, b"7 (a) S 1"), None);
+    }
+
+    #[test]
+    fn children_and_what_descends_from_them_are_found_without_looking_at_everybody() {
+        let own = i32::try_from(std::process::id()).unwrap();
+        let mut shell = std::process::Command::new("sh")
+            .args(["-c", "sleep 1000 & read line; kill %1"])
+            .stdin(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        let pid = i32::try_from(shell.id()).unwrap();
+        assert!(children_of(own).unwrap().iter().any(|it| it.pid == pid));
+        let below = loop {
+            let below = descendants_of(own).unwrap();
+            if below.iter().any(|it| it.parent == pid) {
+                break below;
+            }
+        };
+        assert!(below.iter().all(|it| it.pid != own));
+        drop(shell.stdin.take());
+        shell.wait().unwrap();
+        assert!(children_of(own).unwrap().iter().all(|it| it.pid != pid));
     }
 
     #[test]

@@ -1,0 +1,264 @@
+//! What survives: kills at every stage of a task, a reboot, a new version of the program, a full disk.
+
+use crate::fixture::{Directory, executor_path, processes_of, until};
+use crate::host::{Agent, config, order};
+use aurora::base::{clock, frame};
+use aurora::executor::checkpoint::{Header, ProcessEvent, ProcessRecord, Record, TaskRecord};
+use aurora::executor::checkpoint::{Tail, TaskStateRecord};
+use aurora::executor::os::proc;
+use aurora::model::TaskState;
+use aurora::rt;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+/// A task that comes to a stage and stays there; whether it has to be killed for that.
+const STAGES: [(&str, &str, bool); 4] = [
+    (
+        "starting",
+        r#"{"task": {"processes": [{"name": "main", "cmdline": "touch ready; sleep 1000"}]},
+            "health_check_config": {"initial_interval_secs": 1000,
+            "health_checker": {"shell": {"shell_command": "false"}}}}"#,
+        false,
+    ),
+    (
+        "running",
+        r#"{"task": {"processes": [{"name": "main",
+            "cmdline": "(setsid sleep 1000 &); touch ready; sleep 1000"}]}}"#,
+        false,
+    ),
+    (
+        "cleaning",
+        r#"{"task": {"processes": [{"name": "main",
+            "cmdline": "trap 'touch ready' TERM; touch set; while :; do sleep 0.01; done"}]}}"#,
+        true,
+    ),
+    (
+        "finalizing",
+        r#"{"task": {"finalization_wait": 1000, "processes": [{"name": "main", "cmdline": "true"},
+            {"name": "last", "cmdline": "touch ready; sleep 1000", "final": true}]}}"#,
+        false,
+    ),
+];
+
+fn launch(agent: &Agent, task: &str, data: &str) {
+    rt::block_on(agent.host.launch(order(task, data))).unwrap();
+}
+
+#[test]
+fn an_executor_killed_at_any_stage_leaves_nothing_and_no_other_task_notices() {
+    for (stage, data, is_killed) in STAGES {
+        for with_agent in [false, true] {
+            let root = Directory::new(&format!("survive-{stage}"));
+            let mut config = config(&root.0);
+            config.kill_wait = Duration::from_secs(100);
+            let mut agent = Agent::open(config.clone());
+            agent.launch("other", "exec sleep 1000").unwrap();
+            agent.wait("other", TaskState::Running);
+            let bystander = agent.executor("other");
+            launch(&agent, "t", data);
+            let sandbox = agent.sandbox("t");
+            let there = |name: &str| sandbox.join(name).exists().then_some(());
+            if is_killed {
+                until("it runs", || there("set"));
+                agent.kill("t");
+            }
+            until("it is at its stage", || there("ready"));
+            if with_agent {
+                let executor = agent.executor("t");
+                drop(agent);
+                kill(Pid::from_raw(executor), Signal::SIGKILL).unwrap();
+                agent = Agent::open(config.clone());
+                agent.wait("t", TaskState::Lost);
+            } else {
+                agent.kill_executor("t");
+                // A task that was to be killed is dead, which was wanted.
+                let end = if is_killed {
+                    TaskState::Killed
+                } else {
+                    TaskState::Lost
+                };
+                agent.wait("t", end);
+            }
+            assert_eq!(processes_of(&sandbox), Vec::<i32>::new(), "{stage}");
+            assert_eq!(agent.known("other").unwrap().state, TaskState::Running);
+            assert_eq!(agent.executor("other"), bystander);
+            assert!(proc::stat(bystander).is_some_and(|it| !it.is_zombie));
+            agent.kill("other");
+            agent.wait("other", TaskState::Killed);
+        }
+    }
+}
+
+/// Writes a task as an executor would have left it whose machine went down.
+fn write_task(tasks: &Path, order: &[u8], records: &[Record], name: &str) {
+    let directory = tasks.join(name);
+    fs::create_dir_all(directory.join("sandbox")).unwrap();
+    fs::write(directory.join("order"), order).unwrap();
+    let mut bytes = Vec::new();
+    records.iter().for_each(|record| record.encode(&mut bytes));
+    fs::write(directory.join("checkpoint"), bytes).unwrap();
+}
+
+/// A task's directory of the first version: the order's file, and the payloads of its records.
+fn version_one() -> (Vec<u8>, Vec<u8>) {
+    let text = include_str!("../fixtures/executor_v1.hex");
+    let bytes = |hex: &str| -> Vec<u8> {
+        let pairs = hex.as_bytes().chunks(2);
+        pairs
+            .map(|it| u8::from_str_radix(std::str::from_utf8(it).unwrap(), 16).unwrap())
+            .collect()
+    };
+    let lines = |kind: &str| {
+        let of_kind = text.lines().filter_map(move |line| line.split_once(' '));
+        let kind = kind.to_owned();
+        of_kind
+            .filter(move |(name, _)| *name == kind)
+            .map(|(_, hex)| bytes(hex))
+    };
+    let mut checkpoint = Vec::new();
+    lines("record").for_each(|payload| frame::encode(&payload, &mut checkpoint));
+    (lines("order").next().unwrap(), checkpoint)
+}
+
+#[test]
+fn after_a_reboot_tasks_are_lost_and_recorded_numbers_are_not_trusted() {
+    let root = Directory::new("survive-reboot");
+    let mut innocent = Command::new("sleep").arg("1000").spawn().unwrap();
+    let pid = i32::try_from(innocent.id()).unwrap();
+    let start_ticks = proc::stat(pid).unwrap().start_ticks;
+    let at_ms = clock::wall().as_ms();
+    let records = [
+        Record::Header(Header {
+            task: "www-prod-web-0-x".to_owned(),
+            pid,
+            start_ticks,
+            boot_id: "an-earlier-boot".to_owned(),
+            at_ms,
+        }),
+        Record::Process(ProcessRecord {
+            process: "main".to_owned(),
+            run: 0,
+            event: ProcessEvent::Running { pid, start_ticks },
+            at_ms,
+        }),
+        Record::Task(TaskRecord {
+            sequence: 2,
+            state: TaskStateRecord::Running,
+            message: None,
+            at_ms,
+        }),
+    ];
+    let name = "www-prod-web-0-x";
+    write_task(&root.0.join("work/tasks"), &version_one().0, &records, name);
+    let agent = Agent::open(config(&root.0));
+    let end = agent.wait(name, TaskState::Lost);
+    assert_eq!(end.message.as_deref(), Some("The machine was rebooted."));
+    assert!(end.sequence > 2);
+    // The number belongs to another process now.
+    assert!(innocent.try_wait().unwrap().is_none());
+    innocent.kill().unwrap();
+    innocent.wait().unwrap();
+}
+
+#[test]
+fn a_task_of_the_first_version_is_taken_up_with_its_end() {
+    let root = Directory::new("survive-version");
+    let (order, checkpoint) = version_one();
+    let directory = root.0.join("work/tasks/www-prod-web-0-x");
+    fs::create_dir_all(&directory).unwrap();
+    fs::write(directory.join("order"), order).unwrap();
+    fs::write(directory.join("checkpoint"), checkpoint).unwrap();
+    let agent = Agent::open(config(&root.0));
+    let end = agent.known("www-prod-web-0-x").unwrap();
+    assert_eq!((end.state, end.sequence), (TaskState::Failed, 3));
+    assert_eq!(end.message.as_deref(), Some("Task failed."));
+}
+
+#[test]
+fn an_executor_whose_program_is_replaced_runs_on_and_the_next_task_gets_the_new_one() {
+    let root = Directory::new("survive-upgrade");
+    let program = root.0.join("aurora-executor");
+    fs::copy(executor_path(), &program).unwrap();
+    let mut config = config(&root.0);
+    config.executor_path = program.clone();
+    let agent = Agent::open(config.clone());
+    agent.launch("old", "exec sleep 1000").unwrap();
+    agent.wait("old", TaskState::Running);
+    // As a package does it: another file takes the name.
+    let next = root.0.join("next");
+    fs::copy(executor_path(), &next).unwrap();
+    fs::rename(&next, &program).unwrap();
+    let agent = agent.reopen(config);
+    let old = fs::read_link(format!("/proc/{}/exe", agent.executor("old"))).unwrap();
+    assert!(
+        old.to_string_lossy().ends_with("(deleted)"),
+        "{}",
+        old.display()
+    );
+    agent.launch("new", "exec sleep 1000").unwrap();
+    agent.wait("new", TaskState::Running);
+    let new = fs::read_link(format!("/proc/{}/exe", agent.executor("new"))).unwrap();
+    assert_eq!(new, program);
+    for task in ["old", "new"] {
+        assert_eq!(agent.known(task).unwrap().state, TaskState::Running);
+        agent.kill(task);
+        agent.wait(task, TaskState::Killed);
+    }
+}
+
+#[test]
+fn on_a_full_disk_old_sandboxes_go_and_live_and_untold_ones_stay() {
+    let root = Directory::new("survive-disk");
+    let mut config = config(&root.0);
+    // No disk has so much: as if it were always too full.
+    config.disk_headroom_percent = 101;
+    let agent = Agent::open(config);
+    agent.launch("live", "exec sleep 1000").unwrap();
+    agent.wait("live", TaskState::Running);
+    agent.launch("untold", "true").unwrap();
+    agent.wait("untold", TaskState::Finished);
+    agent.launch("told", "true").unwrap();
+    let end = agent.wait("told", TaskState::Finished);
+    agent.acknowledge(&end);
+    let told = agent.directory("told");
+    until("it is removed", || (!told.exists()).then_some(()));
+    assert!(agent.sandbox("live").exists() && agent.sandbox("untold").exists());
+    agent.kill("live");
+    agent.wait("live", TaskState::Killed);
+}
+
+#[test]
+fn executors_killed_at_random_moments_leave_nothing_that_runs_unseen() {
+    let root = Directory::new("survive-random");
+    let agent = Agent::open(config(&root.0));
+    let mut rng = aurora::base::rng::Rng::from_os();
+    for round in 0..40 {
+        let task = format!("t{round}");
+        agent
+            .launch(&task, "echo x >> trace; (setsid sleep 1000 &); sleep 0.02")
+            .unwrap();
+        // Not to wait for something: to hit another point each time.
+        let pause = rng.duration(Duration::ZERO, Duration::from_millis(40));
+        rt::block_on(rt::sleep(pause));
+        let file = fs::File::open(agent.directory(&task).join("checkpoint")).unwrap();
+        if let Some(Record::Header(header)) = Tail::default().poll(&file).unwrap().first()
+            && let Some(stat) = proc::stat(header.pid)
+        {
+            proc::signal(&stat, Signal::SIGKILL);
+        }
+        let end = until("it ends", || {
+            while agent.reports.try_recv().is_ok() {}
+            agent.known(&task).filter(|it| it.state.is_terminal())
+        });
+        assert!(
+            [TaskState::Finished, TaskState::Lost].contains(&end.state),
+            "{end:?}"
+        );
+        assert_eq!(processes_of(&agent.sandbox(&task)), Vec::<i32>::new());
+        assert!(agent.lines(&task, "trace") <= 1);
+    }
+}
