@@ -141,7 +141,8 @@ fn load(world: &World, judge: &Path, round: usize, stop: &AtomicBool) -> Vec<Job
 
 /// Creates a job, and kills the scheduler in the moment in which it has said that it has it.
 ///
-/// An answer that leaves before the log has the entry is found out here and hardly anywhere else.
+/// That finds an answer that leaves before its entry is on its way to the log. One that only precedes the
+/// sync is not found by killing a process, whose writes outlive it: the log's own tests have a disk that fails.
 fn create_and_kill(world: &mut World, judge: &Path, round: usize) -> Option<Job> {
     let name = format!("last{round}");
     let request = create(&name, 1, true, &service_line(judge));
