@@ -727,7 +727,7 @@ fn plain_json_calls_are_keyed_by_the_names_of_parameters() {
 
 #[test]
 fn a_request_id_goes_with_what_is_asked_for() {
-    let (seen, told) = async_channel::unbounded();
+    let (seen, told) = async_channel::bounded(10);
     let handle = Handle::scripted(Tables::default(), View::default(), move |id, _| {
         seen.try_send(id).unwrap();
         Ok(Reply::ok())
