@@ -31,7 +31,8 @@ pub struct HostConfig {
 }
 
 impl HostConfig {
-    /// The usual settings: upstream's time limits, sandboxes kept two days, a thousand at most, and fewer on a full disk.
+    /// The usual settings: upstream's time limits, sandboxes kept two days, a thousand at most, and
+    /// fewer on a full disk.
     pub fn new(work_dir: PathBuf, executor_path: PathBuf, hostname: &str) -> Self {
         Self {
             work_dir,
