@@ -57,3 +57,56 @@ pub(super) async fn write(log: impl LogPort, writes: Receiver<Write>, refusals: 
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rt;
+    use async_channel::bounded;
+
+    /// Refuses its first entry and takes all others.
+    struct Flaky(Sender<u64>);
+
+    impl LogPort for Flaky {
+        async fn append(&self, _: Ballot, ticket: u64, _: Vec<u8>) -> Result<(), AppendError> {
+            self.0.send(ticket).await.unwrap();
+            match ticket {
+                1 => Err(AppendError::NotCoordinator),
+                _ => Ok(()),
+            }
+        }
+
+        async fn truncate(&self, _: Ballot, _: Position) -> Result<(), AppendError> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn nothing_of_a_ballot_is_appended_behind_a_refused_entry() {
+        let (tried, tries) = bounded(10);
+        let (writes, to_write) = bounded(10);
+        let (refusals, refused) = bounded(10);
+        let first = Ballot {
+            round: 1,
+            ..Ballot::ZERO
+        };
+        let next = Ballot {
+            round: 2,
+            ..Ballot::ZERO
+        };
+        for (ballot, ticket) in [(first, 1), (first, 2), (next, 3)] {
+            let payload = Vec::new();
+            let append = Write::Append {
+                ballot,
+                ticket,
+                payload,
+            };
+            writes.try_send(append).unwrap();
+        }
+        drop(writes);
+        rt::block_on(write(Flaky(tried), to_write, refusals));
+        let tried: Vec<u64> = std::iter::from_fn(|| tries.try_recv().ok()).collect();
+        assert_eq!(tried, [1, 3]);
+        assert_eq!(refused.try_recv().unwrap().ballot, first);
+    }
+}
