@@ -124,11 +124,36 @@ fn version_one() -> (Vec<u8>, Vec<u8>) {
     (lines("order").next().unwrap(), checkpoint)
 }
 
+/// Ends with the test, whatever comes of it.
+struct Innocent(std::process::Child);
+
+impl Drop for Innocent {
+    fn drop(&mut self) {
+        self.0.kill().unwrap_or_default();
+        drop(self.0.wait());
+    }
+}
+
+#[test]
+fn an_executor_whose_order_cannot_be_read_any_more_is_adopted_all_the_same() {
+    let root = Directory::new("survive-order");
+    let agent = Agent::open(config(&root.0));
+    agent.launch("t", "exec sleep 1000").unwrap();
+    agent.wait("t", TaskState::Running);
+    // As an older agent would find the order of a newer one.
+    fs::write(agent.directory("t").join("order"), "of another version").unwrap();
+    let agent = agent.reopen(config(&root.0));
+    assert_eq!(agent.known("t").unwrap().state, TaskState::Running);
+    agent.kill("t");
+    agent.wait("t", TaskState::Killed);
+    assert_eq!(processes_of(&agent.sandbox("t")), Vec::<i32>::new());
+}
+
 #[test]
 fn after_a_reboot_tasks_are_lost_and_recorded_numbers_are_not_trusted() {
     let root = Directory::new("survive-reboot");
-    let mut innocent = Command::new("sleep").arg("1000").spawn().unwrap();
-    let pid = i32::try_from(innocent.id()).unwrap();
+    let mut innocent = Innocent(Command::new("sleep").arg("1000").spawn().unwrap());
+    let pid = i32::try_from(innocent.0.id()).unwrap();
     let start_ticks = proc::stat(pid).unwrap().start_ticks;
     let at_ms = clock::wall().as_ms();
     let records = [
@@ -159,9 +184,7 @@ fn after_a_reboot_tasks_are_lost_and_recorded_numbers_are_not_trusted() {
     assert_eq!(end.message.as_deref(), Some("The machine was rebooted."));
     assert!(end.sequence > 2);
     // The number belongs to another process now.
-    assert!(innocent.try_wait().unwrap().is_none());
-    innocent.kill().unwrap();
-    innocent.wait().unwrap();
+    assert!(innocent.0.try_wait().unwrap().is_none());
 }
 
 #[test]

@@ -16,8 +16,10 @@ mod figures;
 use async_channel::Receiver;
 use aurora::agent::host::{HostConfig, TaskHost};
 use aurora::executor::checkpoint::{Record, Tail};
+use aurora::executor::os::proc;
 use aurora::model::{JobKey, LaunchOrder, Resources, TaskId, TaskReport, TaskState};
 use aurora::rt;
+use nix::sys::signal::Signal;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::Write;
@@ -205,6 +207,22 @@ impl Drop for Agent {
     }
 }
 
+/// Kills the executors that are left, and their tasks with them, and removes all files.
+struct Cleanup(PathBuf);
+
+impl Drop for Cleanup {
+    fn drop(&mut self) {
+        let mark = format!("--task-dir={}/", self.0.display());
+        for process in proc::all().unwrap_or_default() {
+            let line = fs::read(format!("/proc/{}/cmdline", process.pid)).unwrap_or_default();
+            if String::from_utf8_lossy(&line).contains(&mark) {
+                proc::signal(&process, Signal::SIGKILL);
+            }
+        }
+        drop(fs::remove_dir_all(&self.0));
+    }
+}
+
 /// The whole agent, with pages and a scheduler that it cannot reach. It adopts what is in `dir`.
 fn start_agent(dir: &Path) -> Agent {
     let key = dir.with_file_name("agent.key");
@@ -260,6 +278,7 @@ fn main() {
     let top = std::env::temp_dir().join(format!("aurora-bench-executor-{}", std::process::id()));
     fs::create_dir_all(top.join("agent")).unwrap();
     let mut report = figures::Report::new("executor");
+    let _cleanup = Cleanup(top.clone());
     let machine = Machine::open(&top.join("agent"));
     report.figure("fdatasync_probe_p50_ms", fdatasync_p50_ms(&top), "ms");
     let ms = launch_to_running_p50_ms(&machine, launches);
@@ -281,5 +300,4 @@ fn main() {
     report.figure(&format!("idle_{tasks}_tasks_cpu_percent"), all, "%");
     report.figure("idle_agent_cpu_percent", agent, "%");
     report.finish();
-    drop(fs::remove_dir_all(&top));
 }

@@ -130,12 +130,17 @@ impl TaskHost {
             .file_name()
             .and_then(|name| name.to_str())
             .unwrap_or_default();
-        let task = TaskId::new(order.as_ref().map_or(name, |order| &order.task));
+        let mut history = History::default();
+        let states = directory.read_history(&mut history)?;
+        // An executor that began has read its order: whoever cannot read it need not.
+        let began = history.header.as_ref().map(|header| header.task.as_str());
+        let ordered = order.as_ref().map(|order| order.task.as_str());
+        let task = TaskId::new(ordered.or(began).unwrap_or(name));
         if let Some(at) = lock(&self.shared.ended).ended_at(&task) {
             return Ok(Some(at));
         }
         let verdict = directory.read_verdict()?;
-        if order.is_none() && verdict.is_none() {
+        if ordered.or(began).is_none() && verdict.is_none() {
             if directory.has_order() {
                 log::error!(
                     "the order in {} is damaged: the task is lost",
@@ -151,8 +156,6 @@ impl TaskHost {
             directory.remove()?;
             return Ok(None);
         }
-        let mut history = History::default();
-        let states = directory.read_history(&mut history)?;
         let last = verdict.as_ref().or(states.last());
         let is_over = last.is_some_and(|last| to_report(&task, last).state.is_terminal());
         let Some(woken) = self.enter(&task, &directory, last) else {

@@ -181,7 +181,7 @@ mod tests {
     fn children_and_what_descends_from_them_are_found_without_looking_at_everybody() {
         let own = i32::try_from(std::process::id()).unwrap();
         let mut shell = std::process::Command::new("sh")
-            .args(["-c", "sleep 1000 & read line; kill %1"])
+            .args(["-c", "sleep 60 >/dev/null 2>&1 & read line; kill $!"])
             .stdin(std::process::Stdio::piped())
             .spawn()
             .unwrap();
