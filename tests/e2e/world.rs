@@ -279,9 +279,13 @@ pub fn now() -> Instant {
 }
 
 fn free_ports<const N: usize>() -> [u16; N] {
-    // All are held at once, so that none is given twice.
-    let held: Vec<TcpListener> = (0..N)
-        .map(|_| TcpListener::bind("127.0.0.1:0").unwrap())
+    // Below the range from which outgoing connections take theirs: a daemon that is down for a moment
+    // must find its port free again. All are held at once, so that none is given twice.
+    let first = 10_000 + u16::try_from(std::process::id() % 200).unwrap() * 100;
+    let candidates = (0..20_000).map(|i| 10_000 + (first - 10_000 + i) % 20_000);
+    let held: Vec<TcpListener> = candidates
+        .filter_map(|port| TcpListener::bind(("127.0.0.1", port)).ok())
+        .take(N)
         .collect();
     std::array::from_fn(|i| held[i].local_addr().unwrap().port())
 }

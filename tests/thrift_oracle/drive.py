@@ -303,7 +303,8 @@ def reads(driver, sent):
 
 def changes(driver, sent, run):
     """Makes the job, changes it, and ends it."""
-    driver.call("createJob", description=sent)
+    # The one change whose success says something: the line that the guide shows.
+    driver.call("createJob", says="new tasks pending for job " + driver.text, description=sent)
     driver.call(
         "createJob", INVALID_REQUEST, "Job %s already exists" % driver.text, description=sent
     )
