@@ -3,9 +3,12 @@
 //! Nothing here waits, reads a clock or holds a handle to the world: time and randomness are arguments,
 //! so that whole histories can be replayed from a seed.
 
+#[cfg(test)]
+mod fixture;
 pub mod flapping;
 pub mod lifecycle;
 pub mod placement;
 pub mod quota;
+pub mod sla;
 pub mod tier;
 pub mod validate;
