@@ -72,7 +72,10 @@ pub fn may_kill<'a>(
             duration_secs,
         } => {
             let share = *milli_percent;
-            (*duration_secs, Box::new(move |up, total| reaches(up, total, share)))
+            (
+                *duration_secs,
+                Box::new(move |up, total| reaches(up, total, share)),
+            )
         }
     };
     if !task.config.production && !rules.for_non_production {
@@ -180,8 +183,16 @@ mod tests {
     #[test]
     fn one_instance_may_always_go_if_all_others_are_up() {
         for policy in [count(20), count(500), percentage(100), percentage(99)] {
-            assert_eq!(ask(&policy, &job(true, 19, 20)), Permit::Granted, "{policy:?}");
-            assert_eq!(ask(&policy, &job(true, 18, 20)), Permit::Denied, "{policy:?}");
+            assert_eq!(
+                ask(&policy, &job(true, 19, 20)),
+                Permit::Granted,
+                "{policy:?}"
+            );
+            assert_eq!(
+                ask(&policy, &job(true, 18, 20)),
+                Permit::Denied,
+                "{policy:?}"
+            );
         }
     }
 
@@ -195,11 +206,17 @@ mod tests {
         };
         let tasks = job(false, 0, 20);
         let all = tasks.iter().map(|t| &**t);
-        assert_eq!(may_kill(&rules, &count(19), &tasks[0], all, NOW), Permit::Denied);
+        assert_eq!(
+            may_kill(&rules, &count(19), &tasks[0], all, NOW),
+            Permit::Denied
+        );
         let coordinator = SlaPolicy::Coordinator {
             url: "http://c".into(),
             status_key: "drain".into(),
         };
-        assert!(matches!(ask(&coordinator, &job(false, 0, 1)), Permit::Ask { .. }));
+        assert!(matches!(
+            ask(&coordinator, &job(false, 0, 1)),
+            Permit::Ask { .. }
+        ));
     }
 }
