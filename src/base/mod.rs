@@ -8,6 +8,7 @@ pub mod argv;
 pub mod backoff;
 pub mod clock;
 pub mod frame;
+pub mod mistake;
 pub mod rng;
 pub mod stats;
 pub mod units;

@@ -16,10 +16,56 @@ const SLOT_BYTES: usize = 4096;
 const LOCK_TRIES: u32 = 10;
 const LOCK_PAUSE: Duration = Duration::from_millis(20);
 
+/// The bytes of the evidence: a file, or a simulated one.
+pub trait Slots: Send + Sync {
+    /// Everything that is there.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be read.
+    fn read(&self) -> io::Result<Vec<u8>>;
+
+    /// Writes `bytes` at `offset`. They are durable only once synced.
+    ///
+    /// # Errors
+    ///
+    /// What is there is unknown then.
+    fn write(&self, bytes: &[u8], offset: u64) -> io::Result<()>;
+
+    /// Makes what was written durable.
+    ///
+    /// # Errors
+    ///
+    /// What is durable is unknown then. Syncing again proves nothing.
+    fn sync(&self) -> io::Result<()>;
+}
+
+impl Slots for File {
+    fn read(&self) -> io::Result<Vec<u8>> {
+        let mut bytes = Vec::with_capacity(2 * SLOT_BYTES);
+        self.take(2 * SLOT_BYTES as u64).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    }
+
+    fn write(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        self.write_all_at(bytes, offset)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        // DURABILITY: the length never changes after creation, so the data is all there is to sync.
+        self.sync_data()
+    }
+}
+
 /// The open, locked file.
-#[derive(Debug)]
 pub struct EvidenceFile {
-    file: File,
+    slots: Box<dyn Slots>,
+}
+
+impl std::fmt::Debug for EvidenceFile {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("EvidenceFile").finish_non_exhaustive()
+    }
 }
 
 /// Why the file could not be opened.
@@ -32,6 +78,11 @@ pub enum EvidenceOpenError {
 }
 
 impl EvidenceFile {
+    /// The evidence in slots that are open, and whose lock is held.
+    pub fn over(slots: Box<dyn Slots>) -> Self {
+        Self { slots }
+    }
+
     /// Creates the file with `evidence` in it, durably but for its directory.
     ///
     /// # Errors
@@ -40,7 +91,7 @@ impl EvidenceFile {
     pub fn create(path: &Path, evidence: &Evidence) -> io::Result<()> {
         let file = File::create_new(path)?;
         file.write_all_at(&[0; 2 * SLOT_BYTES], 0)?;
-        Self { file }.write(evidence)
+        Self::over(Box::new(file)).write(evidence)
     }
 
     /// Opens the file and takes its lock, which is held until this is dropped.
@@ -54,7 +105,7 @@ impl EvidenceFile {
         let mut tries_left = LOCK_TRIES;
         loop {
             match file.try_lock() {
-                Ok(()) => return Ok(Self { file }),
+                Ok(()) => return Ok(Self::over(Box::new(file))),
                 // A child that the last holder has forked keeps the lock until it runs its program.
                 Err(TryLockError::WouldBlock) if tries_left > 0 => {
                     tries_left -= 1;
@@ -72,11 +123,7 @@ impl EvidenceFile {
     ///
     /// If neither slot can be read, or one was written by a newer program.
     pub fn newest(&self) -> Result<Evidence, StoredError> {
-        let mut bytes = Vec::with_capacity(2 * SLOT_BYTES);
-        let read = (&self.file)
-            .take(2 * SLOT_BYTES as u64)
-            .read_to_end(&mut bytes);
-        read.map_err(|error| StoredError::Damaged {
+        let bytes = self.slots.read().map_err(|error| StoredError::Damaged {
             what: "the evidence file",
             why: error.to_string(),
         })?;
@@ -109,8 +156,7 @@ impl EvidenceFile {
         } else {
             SLOT_BYTES
         };
-        self.file.write_all_at(&bytes, at as u64)?;
-        // DURABILITY: the length never changes after creation, so the data is all there is to sync.
-        self.file.sync_data()
+        self.slots.write(&bytes, at as u64)?;
+        self.slots.sync()
     }
 }

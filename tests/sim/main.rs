@@ -1,0 +1,4 @@
+//! The simulator. See the modules.
+
+#[test]
+fn x() {}
