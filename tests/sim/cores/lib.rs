@@ -3,7 +3,6 @@
 //! They are compiled again, and not linked from aurora, for two reasons: fast code in a build that is
 //! not optimised otherwise, and deliberate mistakes that no build of aurora itself can have.
 
-#[path = "../../../src/base/mod.rs"]
 pub mod base;
 #[path = "../../../src/paxos/mod.rs"]
 pub mod paxos;
