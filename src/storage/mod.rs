@@ -14,7 +14,7 @@ mod tables;
 mod usage;
 
 pub use answer::{Answer, Reply, ReplyCode};
-pub use op::{ApplyError, Op};
+pub use op::{ApplyError, Leader, Op};
 pub use query::TaskQuery;
 pub use replay::{Replay, ReplayError};
 pub use snapshot::Snapshot;

@@ -89,6 +89,19 @@ pub enum Op {
         /// Whether this counts as a failure.
         failed: bool,
     },
+    /// A scheduler leads, and says where it is.
+    SetLeader(Leader),
+}
+
+/// A scheduler that leads, by its own word.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Leader {
+    /// The round of the ballot it leads by.
+    pub term: u64,
+    /// Its `host:port` for clients.
+    pub http: String,
+    /// Its `host:port` for agents.
+    pub agents: String,
 }
 
 /// An operation does not fit the tables: the log and the tables have come apart.

@@ -71,6 +71,7 @@ impl Snapshot {
                 .framework_id()
                 .map(|id| Op::SetFrameworkId(id.to_owned())),
         );
+        ops.extend(tables.leader().map(|it| Op::SetLeader((**it).clone())));
         ops.extend(tables.hosts().map(|host| Op::SetHost(Arc::clone(host))));
         ops.extend(tables.quotas().map(|(role, quota)| Op::SetQuota {
             role: role.clone(),

@@ -1,7 +1,7 @@
 //! The tables: everything the scheduler stores, with indexes.
 
 use super::answer::Answer;
-use super::op::{ApplyError, Op};
+use super::op::{ApplyError, Leader, Op};
 use crate::base::clock::Timestamp;
 use crate::model::{
     AgentId, HostAttributes, InstanceId, JobConfiguration, JobKey, Quota, Resources,
@@ -29,6 +29,7 @@ pub struct Tables {
     answers: OrdMap<String, Arc<Answer>>,
     answer_ages: OrdSet<(Timestamp, String)>,
     framework_id: Option<Arc<str>>,
+    leader: Option<Arc<Leader>>,
 }
 
 /// The tasks of one job, by what they are looked up for.
@@ -267,6 +268,11 @@ impl Tables {
         self.answer_ages.get_min().map(|(at, _)| *at)
     }
 
+    /// The scheduler that said last that it leads.
+    pub fn leader(&self) -> Option<&Arc<Leader>> {
+        self.leader.as_ref()
+    }
+
     /// The id under which a Mesos master knows us.
     pub fn framework_id(&self) -> Option<&str> {
         self.framework_id.as_deref()
@@ -349,6 +355,7 @@ impl Tables {
                 self.cron_jobs.insert(job.key.clone(), Arc::clone(job));
             }
             Op::SetFrameworkId(id) => self.framework_id = Some(id.as_str().into()),
+            Op::SetLeader(leader) => self.leader = Some(Arc::new(leader.clone())),
             Op::SetHost(host) => {
                 self.hosts.insert(host.host.clone(), Arc::clone(host));
             }

@@ -8,7 +8,7 @@ use crate::model::{
     ScheduleStatus, ScheduledTask, TaskEvent, TaskId,
 };
 use crate::storage::answer::{Answer, Reply, ReplyCode};
-use crate::storage::op::Op;
+use crate::storage::op::{Leader, Op};
 use crate::storage::stored::{Chunk, Record, StoredError};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -120,6 +120,11 @@ enum OpV1 {
         task: String,
         event: EventV1,
         failed: bool,
+    },
+    SetLeader {
+        term: u64,
+        http: String,
+        agents: String,
     },
 }
 
@@ -257,6 +262,11 @@ impl Writer {
                 event: self.event(event),
                 failed: *failed,
             },
+            Op::SetLeader(leader) => OpV1::SetLeader {
+                term: leader.term,
+                http: leader.http.clone(),
+                agents: leader.agents.clone(),
+            },
         }
     }
 
@@ -377,6 +387,7 @@ impl Reader {
                 event: self.event(event)?,
                 failed,
             },
+            OpV1::SetLeader { term, http, agents } => Op::SetLeader(Leader { term, http, agents }),
         })
     }
 
