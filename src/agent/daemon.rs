@@ -76,12 +76,17 @@ fn with_cause(error: &HostError) -> String {
     cause.map_or_else(|| error.to_string(), |cause| format!("{error}: {cause}"))
 }
 
-/// Runs an agent until `shutdown`. Its tasks run on, unless the options say otherwise.
+/// Runs an agent until `shutdown`. Its tasks run on, unless the options say otherwise. Calls `ready` with
+/// what it says of itself once it knows its tasks and takes orders.
 ///
 /// # Errors
 ///
 /// The work directory is unusable or in use, or the observer's port is taken.
-pub async fn run(options: AgentOptions, shutdown: Shutdown) -> Result<(), AgentError> {
+pub async fn run(
+    options: AgentOptions,
+    shutdown: Shutdown,
+    ready: impl FnOnce(&str),
+) -> Result<(), AgentError> {
     let listener = options.observer.map(bind).transpose()?;
     let work_dir = options.host.work_dir.clone();
     let hostname = options.host.hostname.clone();
@@ -118,6 +123,8 @@ pub async fn run(options: AgentOptions, shutdown: Shutdown) -> Result<(), AgentE
         let serving = observe::serve(listener, observer, shutdown.clone());
         rt::spawn("observer", serving)
     });
+    let running = host.reports().len();
+    ready(&format!("Taking orders; {running} tasks found"));
     session::run(host.clone(), reports.clone(), config, standing, shutdown).await;
     if options.kill_tasks_on_exit {
         let drain = async { while reports.recv().await.is_ok() {} };

@@ -60,7 +60,7 @@ fn an_agent_offers_its_machine_and_stops_when_told() {
         let (trigger, stop) = Shutdown::new();
         let mut own = options(&dir, scheduler, any());
         own.drain = drain.clone();
-        let agent = rt::spawn("agent", run(own, stop));
+        let agent = rt::spawn("agent", run(own, stop, |_| {}));
         let event = rt::timeout(PATIENCE, events.recv()).await.unwrap().unwrap();
         let DriverEvent::AgentUp { offer, tasks } = event else {
             panic!("not an AgentUp: {event:?}");
@@ -81,7 +81,7 @@ fn an_agent_offers_its_machine_and_stops_when_told() {
         }
         // Its directory is taken as long as it runs.
         let (_other, never) = Shutdown::new();
-        let second = run(options(&dir, scheduler, any()), never).await;
+        let second = run(options(&dir, scheduler, any()), never, |_| {}).await;
         assert!(
             matches!(second, Err(AgentError::Host(HostError::InUse(_)))),
             "{second:?}"
@@ -97,7 +97,7 @@ fn a_busy_port_for_the_pages_is_told_before_anything_is_touched() {
     let address = taken.local_addr().unwrap();
     let (_trigger, shutdown) = Shutdown::new();
     let dir = work_dir();
-    let error = rt::block_on(run(options(&dir, any(), address), shutdown)).unwrap_err();
+    let error = rt::block_on(run(options(&dir, any(), address), shutdown, |_| {})).unwrap_err();
     assert!(error.to_string().contains(&address.to_string()), "{error}");
     assert!(!dir.exists());
 }

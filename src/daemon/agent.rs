@@ -2,6 +2,7 @@
 
 use super::exit::Failure;
 use super::flags::{AGENT_FLAGS, Values, help};
+use super::notify::Notifier;
 use super::scheduler::{address, log_level, system_hostname};
 use super::{logging, signals};
 use crate::agent::host::HostConfig;
@@ -43,6 +44,9 @@ pub fn run(args: &[String], out: &mut dyn Write) -> Result<(), Failure> {
         return Ok(());
     }
     let (trigger, shutdown) = Shutdown::new();
+    let notifier = Notifier::from_env();
+    notifier.status("Looking at the tasks of this machine");
+    let leaving = notifier.clone();
     let drain = options.drain.clone();
     rt::spawn("signals", async move {
         while let Ok(signal) = signals.recv().await {
@@ -52,13 +56,14 @@ pub fn run(args: &[String], out: &mut dyn Write) -> Result<(), Failure> {
                 Signal::SIGUSR2 => turn(&drain, false),
                 _ => {
                     log::info!("{signal}: the agent stops");
+                    leaving.stopping();
                     trigger.fire();
                 }
             }
         }
     })
     .detach();
-    let result = rt::block_on(agent::run(options, shutdown));
+    let result = rt::block_on(agent::run(options, shutdown, |text| notifier.ready(text)));
     logging::flush();
     result.map_err(|e| Failure::new(e.to_string()))
 }

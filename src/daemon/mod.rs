@@ -7,6 +7,7 @@ mod exit;
 mod flags;
 mod log_tool;
 mod logging;
+mod notify;
 mod observer;
 mod probe;
 mod quickstart;

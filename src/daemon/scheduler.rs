@@ -2,6 +2,7 @@
 
 use super::exit::{self, Failure};
 use super::flags::{SCHEDULER_FLAGS, Values, help};
+use super::notify::{Advice, Notifier};
 use super::{log_tool, logging, signals};
 use crate::api::{Api, ApiConfig};
 use crate::base::backoff::Backoff;
@@ -369,8 +370,12 @@ async fn serve(plan: Plan, signals: Receiver<Signal>) -> Result<(), Failure> {
     let advertised = format!("{}:{}", plan.hostname, http.local_addr()?.port());
     let path = plan.log.path.clone();
     let log = plan.log;
+    let notifier = Notifier::from_env();
+    let reading = format!("Reading and proving the log at {}", path.display());
     // Reading and proving the whole log blocks.
-    let (log, log_events) = rt::unblock(move || replog::open(log, Rng::from_os()))
+    let opening = rt::unblock(move || replog::open(log, Rng::from_os()));
+    let (log, log_events) = notifier
+        .during(&reading, opening)
         .await
         .map_err(|e| Failure::new(format!("cannot open the log at {}: {e}", path.display())))?;
     let key = if log.status() == ReplicaStatus::Empty && !plan.key_file.exists() {
@@ -398,6 +403,9 @@ async fn serve(plan: Plan, signals: Receiver<Signal>) -> Result<(), Failure> {
         driver_events,
         shutdown.clone(),
     );
+    let advice = Advice::new(path);
+    let following = notifier.follow(handle.clone(), advice, shutdown.clone());
+    rt::spawn("service manager", following).detach();
     let api = Api::new(handle.clone(), plan.api);
     let mut state = HttpState::new(
         plan.cluster,

@@ -339,6 +339,11 @@ impl Handle {
         Self::new(1).0
     }
 
+    /// For tests of those who hold handles: as if the loop had turned at this time.
+    pub fn turn_for_test(&self, now: Instant) {
+        self.turned(now);
+    }
+
     /// For tests of the loop: a command in its queue, whatever its state.
     ///
     /// False if the queue is closed.
