@@ -7,7 +7,9 @@
 mod fixture;
 pub mod flapping;
 pub mod lifecycle;
+pub mod maintenance;
 pub mod placement;
+pub mod preemption;
 pub mod quota;
 pub mod sla;
 pub mod tier;

@@ -1,5 +1,7 @@
 //! Machines as the scheduler knows them.
 
+use super::task::SlaPolicy;
+use crate::base::clock::Timestamp;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
@@ -70,4 +72,17 @@ pub struct HostAttributes {
     pub attributes: Vec<Attribute>,
     /// Whether it is in service.
     pub mode: MaintenanceMode,
+}
+
+/// The order to move all tasks away from a machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MaintenanceRequest {
+    /// The machine's name.
+    pub host: String,
+    /// What holds for tasks that promise nothing themselves.
+    pub default_policy: SlaPolicy,
+    /// After this many seconds no promise holds any more; zero for at once.
+    pub timeout_secs: i64,
+    /// When it was given.
+    pub created: Timestamp,
 }

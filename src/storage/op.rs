@@ -3,8 +3,8 @@
 use super::answer::Answer;
 use crate::base::clock::Timestamp;
 use crate::model::{
-    AgentId, HostAttributes, InstanceId, JobConfiguration, JobKey, NamedPorts, Quota,
-    ScheduledTask, TaskConfig, TaskEvent, TaskId,
+    AgentId, HostAttributes, InstanceId, JobConfiguration, JobKey, MaintenanceRequest, NamedPorts,
+    Quota, ScheduledTask, TaskConfig, TaskEvent, TaskId,
 };
 use std::sync::Arc;
 use thiserror::Error;
@@ -91,6 +91,13 @@ pub enum Op {
     },
     /// A scheduler leads, and says where it is.
     SetLeader(Leader),
+    /// A machine is drained no more.
+    RemoveMaintenance {
+        /// The machine's name.
+        host: String,
+    },
+    /// A machine is to be drained.
+    SetMaintenance(Arc<MaintenanceRequest>),
 }
 
 /// A scheduler that leads, by its own word.

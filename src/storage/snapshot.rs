@@ -86,6 +86,8 @@ impl Snapshot {
             request: request.clone(),
             answer: (**answer).clone(),
         }));
+        let requests = tables.maintenance_requests();
+        ops.extend(requests.map(|request| Op::SetMaintenance(Arc::clone(request))));
         ops
     }
 }

@@ -4,8 +4,8 @@ use super::answer::Answer;
 use super::op::{ApplyError, Leader, Op};
 use crate::base::clock::Timestamp;
 use crate::model::{
-    AgentId, HostAttributes, InstanceId, JobConfiguration, JobKey, Quota, Resources,
-    ScheduleStatus, ScheduledTask, TaskConfig, TaskEvent, TaskId,
+    AgentId, HostAttributes, InstanceId, JobConfiguration, JobKey, MaintenanceRequest, Quota,
+    Resources, ScheduleStatus, ScheduledTask, TaskConfig, TaskEvent, TaskId,
 };
 use imbl::{OrdMap, OrdSet};
 use std::ops::Bound;
@@ -30,6 +30,7 @@ pub struct Tables {
     answer_ages: OrdSet<(Timestamp, String)>,
     framework_id: Option<Arc<str>>,
     leader: Option<Arc<Leader>>,
+    maintenance: OrdMap<String, Arc<MaintenanceRequest>>,
 }
 
 /// The tasks of one job, by what they are looked up for.
@@ -244,6 +245,16 @@ impl Tables {
         self.hosts.values()
     }
 
+    /// The order to drain a machine; there is one exactly as long as the machine is DRAINING.
+    pub fn maintenance(&self, host: &str) -> Option<&Arc<MaintenanceRequest>> {
+        self.maintenance.get(host)
+    }
+
+    /// The orders to drain machines, by machine.
+    pub fn maintenance_requests(&self) -> impl Iterator<Item = &Arc<MaintenanceRequest>> {
+        self.maintenance.values()
+    }
+
     /// The answer that was given to a request.
     pub fn answer(&self, request: &str) -> Option<&Arc<Answer>> {
         self.answers.get(request)
@@ -371,6 +382,13 @@ impl Tables {
                 new.failure_count = new.failure_count.saturating_add(i32::from(*failed));
                 record(&mut new, event);
                 self.put(Arc::new(new));
+            }
+            Op::RemoveMaintenance { host } => {
+                self.maintenance.remove(host);
+            }
+            Op::SetMaintenance(request) => {
+                let request = Arc::clone(request);
+                self.maintenance.insert(request.host.clone(), request);
             }
         }
         Ok(())

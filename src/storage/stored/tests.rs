@@ -6,7 +6,7 @@ use crate::base::rng::Rng;
 use crate::model::{
     AgentId, Attribute, Constraint, ConstraintKind, Container, CronCollisionPolicy,
     DockerParameter, ExecutorConfig, FetcherUri, HostAttributes, Image, JobConfiguration, JobKey,
-    MaintenanceMode, Metadata, MilliCpus, PartitionPolicy, Resources, ScheduleStatus,
+    MaintenanceMode, MaintenanceRequest, Metadata, MilliCpus, PartitionPolicy, Resources, ScheduleStatus,
     ScheduledTask, SlaPolicy, TaskConfig, TaskEvent, TaskId, Volume, VolumeMode,
 };
 use crate::storage::{Answer, Leader, Reply, ReplyCode};
@@ -226,6 +226,23 @@ fn other_ops() -> Vec<Op> {
     ]
 }
 
+fn maintenance_ops() -> Vec<Op> {
+    vec![
+        Op::SetMaintenance(Arc::new(MaintenanceRequest {
+            host: "host".into(),
+            default_policy: SlaPolicy::Percentage {
+                milli_percent: 95_000,
+                duration_secs: 1_800,
+            },
+            timeout_secs: 604_800,
+            created: Timestamp(1_700_000_000_123),
+        })),
+        Op::RemoveMaintenance {
+            host: "host".into(),
+        },
+    ]
+}
+
 /// What was added later has a line of its own in the fixture, at its end.
 fn records() -> Vec<Record> {
     vec![
@@ -247,6 +264,10 @@ fn records() -> Vec<Record> {
                 http: "one:8081".into(),
                 agents: "one:8083".into(),
             })],
+        },
+        Record::Ops {
+            version: 302,
+            ops: maintenance_ops(),
         },
     ]
 }

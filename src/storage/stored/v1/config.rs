@@ -79,7 +79,7 @@ struct ExecutorV1 {
 }
 
 #[derive(Debug, Serialize, Deserialize)]
-enum SlaPolicyV1 {
+pub(super) enum SlaPolicyV1 {
     Coordinator(String, String),
     Count(i64, i64),
     Percentage(i64, i64),
@@ -151,7 +151,7 @@ impl TaskConfigV1 {
             }),
             metadata: c.metadata.iter().map(|m| pair(&m.key, &m.value)).collect(),
             partition_policy: c.partition_policy.map(|p| (p.reschedule, p.delay_secs)),
-            sla_policy: c.sla_policy.as_ref().map(sla_policy),
+            sla_policy: c.sla_policy.as_ref().map(SlaPolicyV1::of),
             container: container(&c.container),
         }
     }
@@ -240,24 +240,24 @@ impl FetcherUriV1 {
     }
 }
 
-fn sla_policy(p: &SlaPolicy) -> SlaPolicyV1 {
-    match p {
-        SlaPolicy::Coordinator { url, status_key } => {
-            SlaPolicyV1::Coordinator(url.clone(), status_key.clone())
-        }
-        SlaPolicy::Count {
-            count,
-            duration_secs,
-        } => SlaPolicyV1::Count(*count, *duration_secs),
-        SlaPolicy::Percentage {
-            milli_percent,
-            duration_secs,
-        } => SlaPolicyV1::Percentage(*milli_percent, *duration_secs),
-    }
-}
-
 impl SlaPolicyV1 {
-    fn into_model(self) -> SlaPolicy {
+    pub(super) fn of(p: &SlaPolicy) -> Self {
+        match p {
+            SlaPolicy::Coordinator { url, status_key } => {
+                Self::Coordinator(url.clone(), status_key.clone())
+            }
+            SlaPolicy::Count {
+                count,
+                duration_secs,
+            } => Self::Count(*count, *duration_secs),
+            SlaPolicy::Percentage {
+                milli_percent,
+                duration_secs,
+            } => Self::Percentage(*milli_percent, *duration_secs),
+        }
+    }
+
+    pub(super) fn into_model(self) -> SlaPolicy {
         match self {
             Self::Coordinator(url, status_key) => SlaPolicy::Coordinator { url, status_key },
             Self::Count(count, duration_secs) => SlaPolicy::Count {

@@ -1,6 +1,7 @@
 //! Frozen copies of records and ops.
 
 use super::config::{JobKeyV1, ResourcesV1};
+use super::maintenance::MaintenanceV1;
 use super::pool::{PoolV1, Reader, Writer, impossible};
 use crate::base::clock::Timestamp;
 use crate::model::{
@@ -126,6 +127,10 @@ enum OpV1 {
         http: String,
         agents: String,
     },
+    RemoveMaintenance {
+        host: String,
+    },
+    SetMaintenance(MaintenanceV1),
 }
 
 pub(in crate::storage::stored) fn encode(record: &Record) -> RecordV1 {
@@ -267,6 +272,8 @@ impl Writer {
                 http: leader.http.clone(),
                 agents: leader.agents.clone(),
             },
+            Op::RemoveMaintenance { host } => OpV1::RemoveMaintenance { host: host.clone() },
+            Op::SetMaintenance(request) => OpV1::SetMaintenance(MaintenanceV1::of(request)),
         }
     }
 
@@ -388,6 +395,8 @@ impl Reader {
                 failed,
             },
             OpV1::SetLeader { term, http, agents } => Op::SetLeader(Leader { term, http, agents }),
+            OpV1::RemoveMaintenance { host } => Op::RemoveMaintenance { host },
+            OpV1::SetMaintenance(request) => Op::SetMaintenance(Arc::new(request.into_model())),
         })
     }
 
