@@ -56,10 +56,18 @@ mod tests {
             min_instances: 0,
         };
         let plain = fixture::task(0, ScheduleStatus::Running, 0, |_| {});
-        let bound = fixture::task(1, ScheduleStatus::Running, 0, |c| c.sla_policy = Some(count(1)));
+        let bound = fixture::task(1, ScheduleStatus::Running, 0, |c| {
+            c.sla_policy = Some(count(1))
+        });
         let other = fixture::task(2, ScheduleStatus::Starting, 0, |_| {});
         let ask = |task: &ScheduledTask, at| {
-            may_drain(&rules, &request, task, [task, &*other].into_iter(), Timestamp(at))
+            may_drain(
+                &rules,
+                &request,
+                task,
+                [task, &*other].into_iter(),
+                Timestamp(at),
+            )
         };
         assert_eq!(ask(&plain, 5_000), Permit::Granted);
         assert_eq!(ask(&bound, 5_000), Permit::Denied);

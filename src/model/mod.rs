@@ -16,7 +16,9 @@ mod task;
 
 pub use constraint::{Constraint, ConstraintKind};
 pub use container::{Container, DockerParameter, Image, Volume, VolumeMode};
-pub use host::{AgentId, AgentSession, Attribute, HostAttributes, MaintenanceMode, MaintenanceRequest};
+pub use host::{
+    AgentId, AgentSession, Attribute, HostAttributes, MaintenanceMode, MaintenanceRequest,
+};
 pub use identifier::{IdentifierError, check_identifier, is_identifier};
 pub use job::{CronCollisionPolicy, JobConfiguration, JobKey};
 pub use launch::{ExecutorSetup, LaunchOrder, TaskReport, TaskState};

@@ -156,7 +156,11 @@ impl Index {
                 of_role.priorities.remove(&config.priority);
             }
         }
-        if of_role.agents.get_mut(agent).is_some_and(|held| held.take(amount)) {
+        if of_role
+            .agents
+            .get_mut(agent)
+            .is_some_and(|held| held.take(amount))
+        {
             of_role.agents.remove(agent);
         }
         if of_role.agents.is_empty() {
@@ -190,13 +194,21 @@ impl Index {
         };
         let mut found: Vec<&AgentId> = match (seeker.only, of_role) {
             (Some(only), _) => {
-                let known = only.iter().filter_map(|agent| self.agents.get_key_value(agent));
-                known.filter(|(a, on)| fits(a, on)).map(|(a, _)| a).collect()
+                let known = only
+                    .iter()
+                    .filter_map(|agent| self.agents.get_key_value(agent));
+                known
+                    .filter(|(a, on)| fits(a, on))
+                    .map(|(a, _)| a)
+                    .collect()
             }
             (None, Some(of_role)) if preemptible => {
                 let known = of_role.agents.keys();
                 let known = known.filter_map(|agent| self.agents.get_key_value(agent));
-                known.filter(|(a, on)| fits(a, on)).map(|(a, _)| a).collect()
+                known
+                    .filter(|(a, on)| fits(a, on))
+                    .map(|(a, _)| a)
+                    .collect()
             }
             (None, _) => {
                 let all = self.agents.iter();
@@ -305,7 +317,8 @@ mod tests {
                 index.change(Some(&task), None);
             }
             assert!(index.roles.is_empty(), "seed {seed}");
-            let empty = |on: &OnAgent| on.used == Held::default() && on.preemptible == Held::default();
+            let empty =
+                |on: &OnAgent| on.used == Held::default() && on.preemptible == Held::default();
             assert!(index.agents.values().all(empty), "seed {seed}");
         }
     }

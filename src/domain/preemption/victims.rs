@@ -85,7 +85,12 @@ pub fn choose<'a>(
         }
         !spared
     });
-    Some(chosen.into_iter().map(|(_, task)| Arc::clone(task)).collect())
+    Some(
+        chosen
+            .into_iter()
+            .map(|(_, task)| Arc::clone(task))
+            .collect(),
+    )
 }
 
 #[cfg(test)]
@@ -94,7 +99,12 @@ mod tests {
     use crate::domain::fixture;
     use crate::model::{JobKey, MilliCpus};
 
-    fn task(instance: usize, cpus: i64, ram_mb: i64, change: impl FnOnce(&mut TaskConfig)) -> Arc<ScheduledTask> {
+    fn task(
+        instance: usize,
+        cpus: i64,
+        ram_mb: i64,
+        change: impl FnOnce(&mut TaskConfig),
+    ) -> Arc<ScheduledTask> {
         fixture::task(instance, ScheduleStatus::Running, 0, |c| {
             c.resources = Resources {
                 cpus: MilliCpus(cpus),
@@ -136,7 +146,11 @@ mod tests {
         }
     }
 
-    fn chosen(need: (i64, i64), free: (i64, i64), tasks: &[Arc<ScheduledTask>]) -> Option<Vec<u32>> {
+    fn chosen(
+        need: (i64, i64),
+        free: (i64, i64),
+        tasks: &[Arc<ScheduledTask>],
+    ) -> Option<Vec<u32>> {
         let amount = |(cpus, ram_mb): (i64, i64)| Resources {
             cpus: MilliCpus(cpus),
             ram_mb,

@@ -6,8 +6,8 @@ use crate::base::rng::Rng;
 use crate::model::{
     AgentId, Attribute, Constraint, ConstraintKind, Container, CronCollisionPolicy,
     DockerParameter, ExecutorConfig, FetcherUri, HostAttributes, Image, JobConfiguration, JobKey,
-    MaintenanceMode, MaintenanceRequest, Metadata, MilliCpus, PartitionPolicy, Resources, ScheduleStatus,
-    ScheduledTask, SlaPolicy, TaskConfig, TaskEvent, TaskId, Volume, VolumeMode,
+    MaintenanceMode, MaintenanceRequest, Metadata, MilliCpus, PartitionPolicy, Resources,
+    ScheduleStatus, ScheduledTask, SlaPolicy, TaskConfig, TaskEvent, TaskId, Volume, VolumeMode,
 };
 use crate::storage::{Answer, Leader, Reply, ReplyCode};
 use std::collections::{BTreeMap, BTreeSet};
