@@ -84,6 +84,7 @@ struct Plan {
     driver: EmbeddedOptions,
     api: ApiConfig,
     cors_origin: Option<String>,
+    max_leading: Duration,
     log_level: LevelFilter,
     /// Of what was asked for and has no effect.
     warnings: Vec<String>,
@@ -129,6 +130,7 @@ impl Plan {
             engine,
             hostname,
             cors_origin: flags.text("enable_cors_for").map(str::to_owned),
+            max_leading: flags.time("max_leading_duration"),
             log_level: log_level(flags)?,
             warnings,
         })
@@ -367,6 +369,7 @@ async fn serve(plan: Plan, signals: Receiver<Signal>) -> Result<(), Failure> {
     let mut peers = PeerListener::bind(plan.peers, ListenLimits::default())
         .await
         .map_err(busy("peer_port", plan.peers))?;
+    let peers_port = peers.local_addr()?.port();
     let advertised = format!("{}:{}", plan.hostname, http.local_addr()?.port());
     let path = plan.log.path.clone();
     let log = plan.log;
@@ -393,6 +396,8 @@ async fn serve(plan: Plan, signals: Receiver<Signal>) -> Result<(), Failure> {
         engine: plan.engine,
         queue: QUEUE,
         address: advertised.clone(),
+        agents_address: format!("{}:{}", plan.hostname, peers_port),
+        max_leading: plan.max_leading,
         awaits_master: false,
     };
     let (handle, running) = scheduler::start(

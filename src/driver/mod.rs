@@ -114,6 +114,10 @@ pub trait Driver: Send + Sync {
     /// term that were not received yet are dropped.
     fn lead(&self, ballot: u64);
 
+    /// Where another scheduler that leads expects machines, `host:port`, if one is known: machines that
+    /// come here are sent there.
+    fn set_leader(&self, leader: Option<String>);
+
     /// This scheduler does not lead any more: machines are sent away.
     fn stand_down(&self);
 }

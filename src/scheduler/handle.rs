@@ -1,5 +1,6 @@
 //! What others hold of the scheduler: commands in, committed tables and the published view out.
 
+use super::run::Reader;
 use crate::base::clock::Instant;
 use crate::base::frame;
 use crate::model::{
@@ -224,10 +225,28 @@ struct Published {
 }
 
 /// What others hold of the scheduler. Cheap to clone.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Handle {
     shared: Arc<Shared>,
     commands: Sender<Submission>,
+    reads: Sender<Reader>,
+    /// Whether nobody else could lead, by the log's newest word.
+    is_alone: Arc<dyn Fn() -> bool + Send + Sync>,
+}
+
+impl fmt::Debug for Handle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Handle")
+            .field("shared", &self.shared)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Where the handle's questions arrive.
+#[derive(Debug)]
+pub(super) struct Arrivals {
+    pub(super) commands: Receiver<Submission>,
+    pub(super) reads: Receiver<Reader>,
 }
 
 impl Handle {
@@ -236,17 +255,28 @@ impl Handle {
         Arc::clone(&self.lock().tables)
     }
 
-    /// Committed tables that are not older than this call.
+    /// Committed tables that are not older than this call. In an ensemble they wait for a round that
+    /// confirms that this scheduler still leads.
     ///
     /// # Errors
     ///
     /// Before the scheduler leads with all of its log read, and after it stopped.
     pub async fn read(&self) -> Result<Arc<Tables>, NotReady> {
-        let state = self.lock();
-        match state.ready {
-            true => Ok(Arc::clone(&state.tables)),
-            false => Err(NotReady),
+        // Nobody else can lead: what is committed here is all there is.
+        let is_alone = (self.is_alone)();
+        {
+            let state = self.lock();
+            match state.ready {
+                true if is_alone => return Ok(Arc::clone(&state.tables)),
+                true => {}
+                false => return Err(NotReady),
+            }
         }
+        let (reader, answer) = bounded(1);
+        if self.reads.send(reader).await.is_err() {
+            return Err(NotReady);
+        }
+        answer.recv().await.unwrap_or(Err(NotReady))
     }
 
     /// Runs a command in one step. The reply comes only when its changes are learned by the log.
@@ -293,9 +323,13 @@ impl Handle {
         Instant::from_nanos(self.shared.turned.load(Ordering::Relaxed))
     }
 
-    /// A handle, and where its commands arrive.
-    pub(super) fn new(queue: usize) -> (Self, Receiver<Submission>) {
-        let (commands, arrivals) = bounded(queue);
+    /// A handle, and where its questions arrive.
+    pub(super) fn new(
+        queue: usize,
+        is_alone: impl Fn() -> bool + Send + Sync + 'static,
+    ) -> (Self, Arrivals) {
+        let (commands, submissions) = bounded(queue);
+        let (reads, readers) = bounded(queue);
         let shared = Arc::new(Shared {
             state: Mutex::new(Published {
                 tables: Arc::default(),
@@ -304,7 +338,17 @@ impl Handle {
             }),
             turned: AtomicU64::new(0),
         });
-        (Self { shared, commands }, arrivals)
+        let handle = Self {
+            shared,
+            commands,
+            reads,
+            is_alone: Arc::new(is_alone),
+        };
+        let arrivals = Arrivals {
+            commands: submissions,
+            reads: readers,
+        };
+        (handle, arrivals)
     }
 
     pub(super) fn publish_tables(&self, tables: Arc<Tables>) {
@@ -336,7 +380,7 @@ impl Handle {
 impl Handle {
     /// For tests of those who hold handles: a scheduler whose storage is not ready.
     pub fn unready() -> Self {
-        Self::new(1).0
+        Self::new(1, || true).0
     }
 
     /// For tests of those who hold handles: as if the loop had turned at this time.
@@ -357,12 +401,12 @@ impl Handle {
         view: View,
         answer: impl Fn(Option<String>, Command) -> Result<Reply, SubmitError> + Send + 'static,
     ) -> Self {
-        let (handle, arrivals) = Self::new(16);
+        let (handle, Arrivals { commands, .. }) = Self::new(16, || true);
         handle.publish_tables(Arc::new(tables));
         handle.publish_view(view);
         handle.set_ready(true);
         let fiber = crate::rt::spawn("scripted scheduler", async move {
-            while let Ok(submission) = arrivals.recv().await {
+            while let Ok(submission) = commands.recv().await {
                 let result = answer(submission.request, submission.command);
                 submission.reply.send(result).await.unwrap();
             }

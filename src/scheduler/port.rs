@@ -27,6 +27,27 @@ pub trait LogPort: Send + Sync + 'static {
         ballot: Ballot,
         to: Position,
     ) -> impl Future<Output = Result<(), AppendError>> + Send;
+
+    /// Asks the ensemble whether we still lead; answered by [`crate::replog::LogEvent::ReadReady`]
+    /// behind all that had been acknowledged by now, or by `ReadFailed`.
+    ///
+    /// # Errors
+    ///
+    /// There will be no answer.
+    fn read(
+        &self,
+        ballot: Ballot,
+        token: u64,
+    ) -> impl Future<Output = Result<(), AppendError>> + Send;
+
+    /// Whether nobody else could lead.
+    fn is_alone(&self) -> bool;
+
+    /// The round of the ballot of the leader that is believed alive.
+    fn leader(&self) -> Option<u64>;
+
+    /// Lets another member lead. False if nobody else can: we lead on.
+    fn hand_over(&self) -> impl Future<Output = bool> + Send;
 }
 
 impl LogPort for LogHandle {
@@ -41,5 +62,21 @@ impl LogPort for LogHandle {
 
     async fn truncate(&self, ballot: Ballot, to: Position) -> Result<(), AppendError> {
         Self::truncate(self, ballot, to).await
+    }
+
+    async fn read(&self, ballot: Ballot, token: u64) -> Result<(), AppendError> {
+        Self::read(self, ballot, token).await
+    }
+
+    fn is_alone(&self) -> bool {
+        Self::is_alone(self)
+    }
+
+    fn leader(&self) -> Option<u64> {
+        Self::leader(self).map(|ballot| ballot.round)
+    }
+
+    async fn hand_over(&self) -> bool {
+        Self::hand_over(self).await
     }
 }

@@ -119,8 +119,8 @@ table! {
         "OFF, ERROR, WARN, INFO, DEBUG or TRACE; also at run time by /logconfig";
     max_flapping_task_delay: Time = "5mins", works,
         "Max flapping task delay";
-    max_leading_duration: Time = "1days", idle("what it tunes is not in this version yet"),
-        "Voluntary failover";
+    max_leading_duration: Time = "1days", works,
+        "How long a scheduler leads before it hands over to another; alone, it leads on";
     max_parallel_coordinated_maintenance: Int = "10", idle("what it tunes is not in this version yet"),
         "Coordinator pool & lock stripes";
     max_registration_delay: Time = "1mins", idle("the embedded driver needs no registration"),

@@ -91,11 +91,6 @@ impl EmbeddedDriver {
         (Self { shared }, events)
     }
 
-    /// Tells where the leader listens for agents, `host:port`: refused agents are sent there.
-    pub fn set_leader(&self, leader: Option<String>) {
-        self.shared.registry.set_leader(leader);
-    }
-
     /// How many agents are connected.
     pub fn connected(&self) -> usize {
         self.shared.registry.connected()
@@ -111,6 +106,10 @@ impl Driver for EmbeddedDriver {
         self.shared
             .registry
             .lead(ballot, self.shared.options.orders);
+    }
+
+    fn set_leader(&self, leader: Option<String>) {
+        self.shared.registry.set_leader(leader);
     }
 
     fn stand_down(&self) {

@@ -33,7 +33,7 @@ use crate::domain::placement::Book;
 use crate::driver::{DriverCommand, DriverEvent};
 use crate::scheduler::handle::{Command, Reply, ReplyCode, SubmitError, id_of};
 use crate::storage::stored::{Record, encode};
-use crate::storage::{Answer, Op, Replay, ReplayError, Snapshot, Tables};
+use crate::storage::{Answer, Leader, Op, Replay, ReplayError, Snapshot, Tables};
 use pending::Pending;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -176,6 +176,19 @@ impl Engine {
             .push_back(Effect::Publish(Arc::clone(&self.bottom)));
         self.begin(now);
         Ok(())
+    }
+
+    /// Writes into the log where this scheduler is, so that the others can send clients here.
+    pub fn announce(&mut self, now: Now, leader: Leader) {
+        let mut step = Step::new(now, &mut self.means, &self.head);
+        step.apply(Op::SetLeader(leader));
+        let done = step.done();
+        self.settle(now, done);
+    }
+
+    /// The tables as far as the log has been followed, while another one leads.
+    pub fn followed(&self) -> Option<&Tables> {
+        self.replay.as_ref().map(Replay::tables)
     }
 
     /// An entry of the log was learned.

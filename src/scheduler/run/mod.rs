@@ -4,34 +4,47 @@
 //! the engine do what is due and proposes everything as one entry: under load one sync serves many.
 //! Never blocks: what waits for the log waits in the engine, what waits for the engine waits in bounded
 //! queues.
+//!
+//! - `inputs` is where news comes from, `writer` hands entries to the log.
+//! - `leading` begins, limits and hands over a term, and knows who leads instead.
+//! - `reads` confirms reads by a quorum. `shown` makes the view.
 
+mod inputs;
+mod leading;
+mod reads;
+mod shown;
 #[cfg(test)]
 mod tests;
 mod writer;
 
 use super::engine::{Effect, Engine, EngineOptions};
-use super::handle::{Handle, Lifecycle, Reply, Submission, SubmitError};
+use super::handle::{Handle, Lifecycle, NotReady, Reply, SubmitError};
 use super::port::LogPort;
 use crate::base::clock::{self, Instant};
 use crate::base::rng::Rng;
 use crate::driver::{Driver, DriverEvent};
-use crate::replog::{AppendError, Ballot, LogEvent, Position, ReplicaStatus};
+use crate::replog::{AppendError, Ballot, LogEvent, Position};
 use crate::rt::{self, Fiber, Shutdown};
-use crate::storage::ReplayError;
+use crate::storage::{Leader, ReplayError};
 use async_channel::{Receiver, Sender, bounded};
-use futures_lite::FutureExt;
+use inputs::{Input, Inputs};
+use leading::Term;
+pub(super) use reads::Reader;
+use reads::Reads;
 use std::collections::BTreeMap;
-use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
 use thiserror::Error;
-use writer::{Refused, Write};
+use writer::Write;
 
 /// How much of each queue one turn takes.
 const TAKEN_PER_TURN: usize = 256;
 
 /// The loop turns at least this often, so that a stuck one can be told.
 const HEARTBEAT: Duration = Duration::from_millis(500);
+
+/// A follower looks this often who leads.
+const LOOK_FOR_LEADER: Duration = Duration::from_millis(100);
 
 /// The view is made anew at most this often.
 const VIEW_INTERVAL: Duration = Duration::from_millis(100);
@@ -48,6 +61,10 @@ pub struct Options {
     pub queue: usize,
     /// Our `host:port` for clients, shown as the leader's while we lead.
     pub address: String,
+    /// Our `host:port` for agents.
+    pub agents_address: String,
+    /// How long a term lasts before it is handed over, if somebody else can lead.
+    pub max_leading: Duration,
     /// A Mesos master is to be registered with, which nothing does yet: the scheduler leads and stays in
     /// LEADER_AWAITING_REGISTRATION. The embedded driver needs no registration.
     pub awaits_master: bool,
@@ -74,33 +91,49 @@ pub enum RunError {
 ///
 /// The fiber ends when `shutdown` is given or with the reason why it cannot go on; the handle says
 /// [`Lifecycle::Dead`] then.
-pub fn start(
+pub fn start<L: LogPort>(
     options: Options,
-    log: impl LogPort,
+    log: L,
     log_events: Receiver<LogEvent>,
     driver: Arc<dyn Driver>,
     driver_events: Receiver<DriverEvent>,
     shutdown: Shutdown,
 ) -> (Handle, Fiber<Result<(), RunError>>) {
-    let (handle, commands) = Handle::new(options.queue);
+    let log = Arc::new(log);
+    let port = Arc::clone(&log);
+    let (handle, arrivals) = Handle::new(options.queue, move || port.is_alone());
     // As long as the engine's window, so that handing over never waits.
     let (writes, to_write) = bounded(options.engine.window + 16);
     let (refusals, refused) = bounded(16);
-    rt::spawn("log writer", writer::write(log, to_write, refusals)).detach();
+    let writing = writer::write(Arc::clone(&log), to_write, refusals);
+    rt::spawn("log writer", writing).detach();
+    let (rounds, to_ask) = bounded(4);
+    let (fail, unread) = bounded(4);
+    let asking = reads::ask(Arc::clone(&log), to_ask, fail);
+    rt::spawn("quorum reads", asking).detach();
+    let (tell_handed_over, handed_over) = bounded(1);
     let scheduler = Loop {
         engine: Engine::new(options.engine.clone(), Rng::from_os()),
         options,
         handle: handle.clone(),
         inputs: Inputs {
-            commands,
+            commands: arrivals.commands,
             driver: driver_events,
+            handed_over,
             log: log_events,
+            reads: arrivals.reads,
             refused,
             shutdown,
+            unread,
         },
         driver,
+        log,
         writes,
-        ballot: None,
+        rounds,
+        reads: Reads::default(),
+        term: None,
+        elsewhere: None,
+        tell_handed_over,
         lifecycle: Lifecycle::PreparingStorage,
         replica: "STARTING",
         replies: BTreeMap::new(),
@@ -112,84 +145,22 @@ pub fn start(
     (handle, fiber)
 }
 
-/// Where news comes from.
-struct Inputs {
-    commands: Receiver<Submission>,
-    driver: Receiver<DriverEvent>,
-    log: Receiver<LogEvent>,
-    refused: Receiver<Refused>,
-    shutdown: Shutdown,
-}
-
-/// What woke the loop.
-enum Input {
-    Command(Submission),
-    Driver(DriverEvent),
-    Log(LogEvent),
-    Refused(Refused),
-    Shutdown,
-    Timeout,
-}
-
-impl Inputs {
-    /// Waits for the next thing, but not beyond `deadline`; only for the log while the engine is full.
-    async fn next(&self, full: bool, deadline: Instant) -> Result<Input, RunError> {
-        let log = async {
-            let event = self.log.recv().await;
-            event
-                .map(Input::Log)
-                .map_err(|_| RunError::SourceEnded("the log"))
-        };
-        let driver = async {
-            if full {
-                pending::<()>().await;
-            }
-            let event = self.driver.recv().await;
-            event
-                .map(Input::Driver)
-                .map_err(|_| RunError::SourceEnded("the driver"))
-        };
-        let command = async {
-            if full {
-                pending::<()>().await;
-            }
-            match self.commands.recv().await {
-                Ok(submission) => Ok(Input::Command(submission)),
-                Err(_) => pending().await,
-            }
-        };
-        let refused = async {
-            match self.refused.recv().await {
-                Ok(refused) => Ok(Input::Refused(refused)),
-                Err(_) => pending().await,
-            }
-        };
-        let timeout = async {
-            rt::sleep_until(deadline).await;
-            Ok(Input::Timeout)
-        };
-        let shutdown = async {
-            self.shutdown.wait().await;
-            Ok(Input::Shutdown)
-        };
-        log.or(shutdown)
-            .or(refused)
-            .or(driver)
-            .or(command)
-            .or(timeout)
-            .await
-    }
-}
-
-struct Loop {
+struct Loop<L> {
     options: Options,
     engine: Engine,
     handle: Handle,
     inputs: Inputs,
     driver: Arc<dyn Driver>,
+    log: Arc<L>,
     writes: Sender<Write>,
+    /// Rounds to ask the log for.
+    rounds: Sender<(Ballot, u64)>,
+    reads: Reads,
     /// The term that we lead.
-    ballot: Option<Ballot>,
+    term: Option<Term>,
+    /// Another scheduler that leads, if one is known.
+    elsewhere: Option<Arc<Leader>>,
+    tell_handed_over: Sender<bool>,
     lifecycle: Lifecycle,
     replica: &'static str,
     replies: BTreeMap<u64, Sender<Result<Reply, SubmitError>>>,
@@ -199,14 +170,16 @@ struct Loop {
     stale: bool,
 }
 
-impl Loop {
+impl<L: LogPort> Loop<L> {
     async fn run(mut self) -> Result<(), RunError> {
         self.show();
         let result = self.turn_until_the_end().await;
         self.handle.set_ready(false);
-        if self.ballot.take().is_some() {
+        self.hand_over_at_the_end().await;
+        if self.term.take().is_some() {
             self.driver.stand_down();
         }
+        self.reads.fail_all();
         self.refuse_the_rest();
         self.enter(Lifecycle::Dead);
         self.show();
@@ -239,7 +212,7 @@ impl Loop {
             let input = match end {
                 Instant::FAR => self.inputs.next(full, deadline).await?,
                 // Only what is on its way is waited for.
-                _ => self.last_input(end).await?,
+                _ => self.inputs.last(end).await?,
             };
             if matches!(input, Input::Shutdown) {
                 self.handle.set_ready(false);
@@ -253,26 +226,17 @@ impl Loop {
         }
     }
 
-    async fn last_input(&self, end: Instant) -> Result<Input, RunError> {
-        let log = async {
-            let event = self.inputs.log.recv().await;
-            event
-                .map(Input::Log)
-                .map_err(|_| RunError::SourceEnded("the log"))
-        };
-        let timeout = async {
-            rt::sleep_until(end).await;
-            Ok(Input::Timeout)
-        };
-        log.or(timeout).await
-    }
-
     fn deadline(&self, now: Instant) -> Instant {
         let view = match self.stale {
             true => self.shown + VIEW_INTERVAL,
             false => Instant::FAR,
         };
-        self.engine.deadline().min(view).min(now + HEARTBEAT)
+        let turn = match self.term {
+            None if !self.log.is_alone() => LOOK_FOR_LEADER,
+            None | Some(_) => HEARTBEAT,
+        };
+        let deadline = self.engine.deadline().min(self.term_deadline());
+        deadline.min(view).min(now + turn)
     }
 
     /// Takes what else has come, a share of each kind.
@@ -301,6 +265,9 @@ impl Loop {
             };
             self.take(Input::Command(submission))?;
         }
+        while let Ok(reader) = self.inputs.reads.try_recv() {
+            self.take(Input::Read(reader))?;
+        }
         Ok(())
     }
 
@@ -317,7 +284,17 @@ impl Loop {
             }
             Input::Driver(event) => self.engine.handle_driver(now, event),
             Input::Log(event) => self.take_log(event)?,
-            Input::Refused(refused) if Some(refused.ballot) == self.ballot => {
+            Input::HandedOver(well) => self.handed_over(well),
+            // Does not change what is shown.
+            Input::Read(reader) => {
+                match self.term {
+                    Some(_) => self.reads.add(reader),
+                    None => reads::answer(&reader, Err(NotReady)),
+                }
+                return Ok(());
+            }
+            Input::Unread(token) => self.reads.fail(token),
+            Input::Refused(refused) if Some(refused.ballot) == self.ballot() => {
                 match refused.error {
                     AppendError::NotCoordinator => self.stand_down(),
                     // It closes before it can say why: its last event, or the end of its events, does.
@@ -333,7 +310,7 @@ impl Loop {
 
     fn take_log(&mut self, event: LogEvent) -> Result<(), RunError> {
         match event {
-            LogEvent::Discarded { ballot } if self.ballot == Some(ballot) => self.stand_down(),
+            LogEvent::Discarded { ballot } if self.ballot() == Some(ballot) => self.stand_down(),
             LogEvent::Discarded { .. } => {}
             LogEvent::Leading { ballot } => self.lead(ballot)?,
             LogEvent::Learned {
@@ -343,51 +320,22 @@ impl Loop {
                 ..
             } => {
                 self.engine.handle_learned(position.0, ticket, &payload)?;
-                if self.ballot.is_some() && !self.engine.is_leading() {
+                if self.term.is_some() && !self.engine.is_leading() {
                     self.stand_down();
                 }
             }
             LogEvent::Poisoned { reason } => return Err(RunError::Poisoned(reason)),
+            LogEvent::ReadFailed { token } => self.reads.fail(token),
+            LogEvent::ReadReady { token } => self.reads.confirm(token),
             LogEvent::Skipped { .. } => self.engine.handle_skipped(),
             LogEvent::Status(status) => {
-                self.replica = replica_name(status);
+                self.replica = shown::replica_name(status);
                 if self.lifecycle == Lifecycle::PreparingStorage {
                     self.enter(Lifecycle::StoragePrepared);
                 }
             }
         }
         Ok(())
-    }
-
-    fn lead(&mut self, ballot: Ballot) -> Result<(), RunError> {
-        if self.ballot.is_some() {
-            self.stand_down();
-        }
-        self.engine.handle_leading(clock::both())?;
-        self.ballot = Some(ballot);
-        self.enter(Lifecycle::LeaderAwaitingRegistration);
-        self.driver.lead(ballot.round);
-        if !self.options.awaits_master {
-            self.enter(Lifecycle::Active);
-        }
-        let tables = self.engine.tables();
-        log::info!(
-            "leading in term {} with {} tasks",
-            ballot.round,
-            tables.task_count()
-        );
-        self.handle.publish_tables(Arc::clone(tables));
-        self.handle.set_ready(true);
-        Ok(())
-    }
-
-    fn stand_down(&mut self) {
-        log::warn!("leading no more");
-        self.handle.set_ready(false);
-        self.ballot = None;
-        self.engine.handle_discarded();
-        self.driver.stand_down();
-        self.enter(Lifecycle::StoragePrepared);
     }
 
     fn enter(&mut self, lifecycle: Lifecycle) {
@@ -407,6 +355,9 @@ impl Loop {
         while let Some(effect) = self.engine.poll_effect() {
             self.carry_out(effect)?;
         }
+        self.limit_term(now.mono);
+        self.look_for_leader();
+        self.read()?;
         self.handle.turned(now.mono);
         if self.stale && now.mono.since(self.shown) >= VIEW_INTERVAL {
             self.show();
@@ -417,7 +368,7 @@ impl Loop {
     fn carry_out(&mut self, effect: Effect) -> Result<(), RunError> {
         match effect {
             Effect::Append { ticket, payload } => {
-                if let Some(ballot) = self.ballot {
+                if let Some(ballot) = self.ballot() {
                     self.write(Write::Append {
                         ballot,
                         ticket,
@@ -435,7 +386,7 @@ impl Loop {
                 }
             }
             Effect::Truncate { position } => {
-                if let Some(ballot) = self.ballot {
+                if let Some(ballot) = self.ballot() {
                     let to = Position(position + 1);
                     self.write(Write::Truncate { ballot, to })?;
                 }
@@ -444,37 +395,29 @@ impl Loop {
         Ok(())
     }
 
+    /// Answers the reads that are confirmed, and begins the next round.
+    fn read(&mut self) -> Result<(), RunError> {
+        for reader in self.reads.take_confirmed() {
+            reads::answer(&reader, Ok(Arc::clone(self.engine.tables())));
+        }
+        if let Some(ballot) = self.ballot()
+            && let Some(token) = self.reads.begin()
+        {
+            // One round at a time: there is room.
+            let sent = self.rounds.try_send((ballot, token));
+            sent.map_err(|_| RunError::SourceEnded("the log's reader"))?;
+        }
+        Ok(())
+    }
+
+    fn ballot(&self) -> Option<Ballot> {
+        self.term.map(|term| term.ballot)
+    }
+
     /// The queue is as long as the engine's window, so a full one means that its writer is gone or
     /// waits for a log that takes nothing.
     fn write(&mut self, write: Write) -> Result<(), RunError> {
         let sent = self.writes.try_send(write);
         sent.map_err(|_| RunError::SourceEnded("the log's writer"))
-    }
-
-    fn show(&mut self) {
-        let mut view = self.engine.view();
-        view.lifecycle = self.lifecycle;
-        view.replica = self.replica;
-        view.leader = self.ballot.map(|_| self.options.address.clone());
-        for state in Lifecycle::ALL {
-            let name = format!("scheduler_lifecycle_{state}");
-            view.counters
-                .insert(name, i64::from(state == self.lifecycle));
-        }
-        let registered = i64::from(self.lifecycle == Lifecycle::Active);
-        view.counters
-            .insert("framework_registered".into(), registered);
-        self.handle.publish_view(view);
-        self.shown = clock::now();
-        self.stale = false;
-    }
-}
-
-fn replica_name(status: ReplicaStatus) -> &'static str {
-    match status {
-        ReplicaStatus::Empty => "EMPTY",
-        ReplicaStatus::Recovering => "RECOVERING",
-        ReplicaStatus::Starting => "STARTING",
-        ReplicaStatus::Voting => "VOTING",
     }
 }

@@ -6,8 +6,12 @@ use crate::model::{
     AgentId, AgentSession, Container, JobConfiguration, JobKey, Ports, Resources, ScheduleStatus,
     TaskConfig, TaskReport, TaskState,
 };
-use crate::scheduler::handle::{Command, NotReady, ReplyCode};
+use crate::replog::ReplicaStatus;
+use crate::scheduler::handle::{Command, ReplyCode, Submission};
+use crate::storage::Op;
+use crate::storage::stored::{Record, encode};
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 /// Learns at once what is appended under the one ballot.
 struct MemoryLog {
@@ -16,6 +20,20 @@ struct MemoryLog {
     ballot: Ballot,
     /// Told of each try.
     appended: Sender<()>,
+    /// The rest of the ensemble, if there is one.
+    others: Arc<Mutex<Option<Others>>>,
+    /// Told of each round that is asked for.
+    rounds: Sender<(Ballot, u64)>,
+    /// How often it was asked to hand over.
+    asked: Arc<AtomicU32>,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Others {
+    /// The round of the leader's ballot, as the log believes.
+    leader: Option<u64>,
+    /// Whether one of them is ready to lead.
+    take_over: bool,
 }
 
 /// The round of a term whose log has closed.
@@ -29,11 +47,12 @@ impl LogPort for MemoryLog {
         payload: Vec<u8>,
     ) -> Result<(), AppendError> {
         self.appended.send(()).await.unwrap();
-        if ballot.round == CLOSED {
-            return Err(AppendError::Closed);
-        }
-        if ballot != self.ballot {
-            return Err(AppendError::NotCoordinator);
+        // A term's first entry, which says where the leader is, gets through.
+        if ballot != self.ballot && *self.position.lock().unwrap() > 0 {
+            return match ballot.round {
+                CLOSED => Err(AppendError::Closed),
+                _ => Err(AppendError::NotCoordinator),
+            };
         }
         let position = {
             let mut position = self.position.lock().unwrap();
@@ -55,11 +74,35 @@ impl LogPort for MemoryLog {
     async fn truncate(&self, _: Ballot, _: Position) -> Result<(), AppendError> {
         Ok(())
     }
+
+    async fn read(&self, ballot: Ballot, token: u64) -> Result<(), AppendError> {
+        self.rounds.send((ballot, token)).await.unwrap();
+        Ok(())
+    }
+
+    fn is_alone(&self) -> bool {
+        self.others.lock().unwrap().is_none()
+    }
+
+    fn leader(&self) -> Option<u64> {
+        self.others
+            .lock()
+            .unwrap()
+            .as_ref()
+            .and_then(|it| it.leader)
+    }
+
+    async fn hand_over(&self) -> bool {
+        self.asked.fetch_add(1, Ordering::Relaxed);
+        let others = self.others.lock().unwrap();
+        others.as_ref().is_some_and(|it| it.take_over)
+    }
 }
 
 struct FakeDriver {
     commands: Sender<DriverCommand>,
     terms: Sender<Option<u64>>,
+    leader: Arc<Mutex<Option<String>>>,
 }
 
 impl Driver for FakeDriver {
@@ -69,6 +112,10 @@ impl Driver for FakeDriver {
 
     fn lead(&self, ballot: u64) {
         self.terms.try_send(Some(ballot)).unwrap();
+    }
+
+    fn set_leader(&self, leader: Option<String>) {
+        *self.leader.lock().unwrap() = leader;
     }
 
     fn stand_down(&self) {
@@ -86,9 +133,21 @@ struct Bench {
     stop: rt::ShutdownTrigger,
     ballot: Ballot,
     appended: Receiver<()>,
+    others: Arc<Mutex<Option<Others>>>,
+    rounds: Receiver<(Ballot, u64)>,
+    leader: Arc<Mutex<Option<String>>>,
+    asked: Arc<AtomicU32>,
 }
 
 fn bench() -> Bench {
+    bench_for(Duration::from_secs(3_600))
+}
+
+fn bench_for(max_leading: Duration) -> Bench {
+    let (rounds_in, rounds) = bounded(100);
+    let others = Arc::default();
+    let asked = Arc::default();
+    let leader = Arc::default();
     let (log, log_events) = bounded(1_000);
     let (driver, driver_events) = bounded(1_000);
     let (commands, orders) = bounded(1_000);
@@ -104,15 +163,21 @@ fn bench() -> Bench {
         position: Mutex::new(0),
         ballot,
         appended: tell,
+        others: Arc::clone(&others),
+        rounds: rounds_in,
+        asked: Arc::clone(&asked),
     };
     let fake = Arc::new(FakeDriver {
         commands,
         terms: terms_in,
+        leader: Arc::clone(&leader),
     });
     let options = Options {
         engine: EngineOptions::default(),
         queue: 16,
         address: "here:8081".into(),
+        agents_address: "here:8083".into(),
+        max_leading,
         awaits_master: false,
     };
     let (handle, fiber) = start(options, port, log_events, fake, driver_events, shutdown);
@@ -126,6 +191,10 @@ fn bench() -> Bench {
         stop,
         ballot,
         appended,
+        others,
+        rounds,
+        leader,
+        asked,
     }
 }
 
@@ -321,6 +390,7 @@ fn a_log_that_closed_because_its_disk_failed_says_so_before_anything_ends() {
             async move { handle.submit(None, job("j")).await },
         );
         soon(bench.appended.recv()).await.unwrap();
+        soon(bench.appended.recv()).await.unwrap();
         let reason = "no space".to_owned();
         bench.log.send(LogEvent::Poisoned { reason }).await.unwrap();
         let ended = soon(bench.fiber.join()).await;
@@ -347,6 +417,142 @@ fn commands_that_were_not_taken_before_the_end_are_refused() {
             if taken {
                 assert_eq!(soon(answer.recv()).await, Ok(Err(SubmitError::NotReady)));
             }
+        }
+    });
+}
+
+/// An entry of another scheduler that leads.
+fn announcement(term: u64, version: u64) -> LogEvent {
+    let leader = Leader {
+        term,
+        http: format!("there{term}:8081"),
+        agents: format!("there{term}:8083"),
+    };
+    let record = Record::Ops {
+        version,
+        ops: vec![Op::SetLeader(leader)],
+    };
+    LogEvent::Learned {
+        position: Position(version),
+        ballot: Ballot::ZERO,
+        ticket: None,
+        payload: encode(&record).into(),
+    }
+}
+
+#[test]
+fn a_follower_knows_the_leader_as_long_as_the_log_believes_it_alive() {
+    rt::block_on(async {
+        let bench = bench();
+        let set = |leader| {
+            *bench.others.lock().unwrap() = Some(Others {
+                leader,
+                ..Others::default()
+            });
+        };
+        set(Some(4));
+        bench.log.send(announcement(3, 1)).await.unwrap();
+        bench.log.send(announcement(4, 2)).await.unwrap();
+        let handle = &bench.handle;
+        until(handle, |v| v.leader.as_deref() == Some("there4:8081")).await;
+        assert_eq!(bench.leader.lock().unwrap().as_deref(), Some("there4:8083"));
+        assert_eq!(handle.tables().leader().unwrap().term, 4, "tables are warm");
+        assert_eq!(handle.read().await.err(), Some(NotReady));
+        // A term whose leader has not said yet where it is, then none.
+        for believed in [Some(5), None] {
+            set(Some(4));
+            until(handle, |v| v.leader.is_some()).await;
+            set(believed);
+            until(handle, |v| v.leader.is_none()).await;
+        }
+        assert_eq!(*bench.leader.lock().unwrap(), None);
+    });
+}
+
+#[test]
+fn a_read_in_an_ensemble_waits_for_its_round() {
+    rt::block_on(async {
+        let bench = bench();
+        *bench.others.lock().unwrap() = Some(Others::default());
+        let ballot = bench.ballot;
+        bench.log.send(LogEvent::Leading { ballot }).await.unwrap();
+        until(&bench.handle, |v| v.lifecycle == Lifecycle::Active).await;
+        let read = |name| {
+            let handle = bench.handle.clone();
+            rt::spawn(name, async move { handle.read().await })
+        };
+        let first = read("first read");
+        let (asked, token) = soon(bench.rounds.recv()).await.unwrap();
+        assert_eq!(asked, ballot);
+        let reply = soon(bench.handle.submit(None, job("j"))).await.unwrap();
+        assert_eq!(reply.code, ReplyCode::Ok);
+        bench.log.send(LogEvent::ReadReady { token }).await.unwrap();
+        let tables = soon(first.join()).await.unwrap();
+        assert_eq!(tables.task_count(), 1, "what was learned before is seen");
+
+        let second = read("second read");
+        let (_, token) = soon(bench.rounds.recv()).await.unwrap();
+        bench
+            .log
+            .send(LogEvent::ReadFailed { token })
+            .await
+            .unwrap();
+        assert_eq!(soon(second.join()).await.err(), Some(NotReady));
+
+        let third = read("third read");
+        soon(bench.rounds.recv()).await.unwrap();
+        bench
+            .log
+            .send(LogEvent::Discarded { ballot })
+            .await
+            .unwrap();
+        assert_eq!(soon(third.join()).await.err(), Some(NotReady));
+    });
+}
+
+#[test]
+fn a_term_that_lasted_long_enough_is_handed_over_if_somebody_can_lead() {
+    rt::block_on(async {
+        let bench = bench_for(Duration::from_millis(50));
+        *bench.others.lock().unwrap() = Some(Others {
+            take_over: true,
+            ..Others::default()
+        });
+        let ballot = bench.ballot;
+        bench.log.send(LogEvent::Leading { ballot }).await.unwrap();
+        soon(async {
+            while bench.asked.load(Ordering::Relaxed) == 0 {
+                rt::sleep(Duration::from_millis(5)).await;
+            }
+        })
+        .await;
+        let refused = soon(bench.handle.submit(None, job("j"))).await;
+        assert_eq!(refused, Err(SubmitError::NotReady));
+        bench
+            .log
+            .send(LogEvent::Discarded { ballot })
+            .await
+            .unwrap();
+        until(&bench.handle, |v| v.lifecycle == Lifecycle::StoragePrepared).await;
+    });
+}
+
+#[test]
+fn who_cannot_hand_over_leads_on() {
+    rt::block_on(async {
+        for others in [None, Some(Others::default())] {
+            let bench = bench_for(Duration::from_millis(30));
+            *bench.others.lock().unwrap() = others;
+            let ballot = bench.ballot;
+            bench.log.send(LogEvent::Leading { ballot }).await.unwrap();
+            until(&bench.handle, |v| v.lifecycle == Lifecycle::Active).await;
+            rt::sleep(Duration::from_millis(100)).await;
+            soon(async {
+                while bench.handle.submit(None, job("j")).await.is_err() {
+                    rt::sleep(Duration::from_millis(5)).await;
+                }
+            })
+            .await;
         }
     });
 }

@@ -6,6 +6,7 @@
 use crate::replog::{AppendError, Ballot, Position};
 use crate::scheduler::port::LogPort;
 use async_channel::{Receiver, Sender};
+use std::sync::Arc;
 
 /// Something for the log.
 #[derive(Debug)]
@@ -32,7 +33,11 @@ pub(super) struct Refused {
 ///
 /// Once an entry was refused, no later one of its ballot is appended: it would build on what is not
 /// there.
-pub(super) async fn write(log: impl LogPort, writes: Receiver<Write>, refusals: Sender<Refused>) {
+pub(super) async fn write<L: LogPort>(
+    log: Arc<L>,
+    writes: Receiver<Write>,
+    refusals: Sender<Refused>,
+) {
     let mut refused = None;
     while let Ok(write) = writes.recv().await {
         match write {
@@ -79,6 +84,22 @@ mod tests {
         async fn truncate(&self, _: Ballot, _: Position) -> Result<(), AppendError> {
             Ok(())
         }
+
+        async fn read(&self, _: Ballot, _: u64) -> Result<(), AppendError> {
+            Err(AppendError::Closed)
+        }
+
+        fn is_alone(&self) -> bool {
+            true
+        }
+
+        fn leader(&self) -> Option<u64> {
+            None
+        }
+
+        async fn hand_over(&self) -> bool {
+            false
+        }
     }
 
     #[test]
@@ -104,7 +125,7 @@ mod tests {
             writes.try_send(append).unwrap();
         }
         drop(writes);
-        rt::block_on(write(Flaky(tried), to_write, refusals));
+        rt::block_on(write(Arc::new(Flaky(tried)), to_write, refusals));
         let tried: Vec<u64> = std::iter::from_fn(|| tries.try_recv().ok()).collect();
         assert_eq!(tried, [1, 3]);
         assert_eq!(refused.try_recv().unwrap().ballot, first);

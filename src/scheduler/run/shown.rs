@@ -1,0 +1,45 @@
+//! What the loop shows of itself and of the engine.
+
+use super::Loop;
+use crate::base::clock;
+use crate::replog::ReplicaStatus;
+use crate::scheduler::handle::Lifecycle;
+use crate::scheduler::port::LogPort;
+use std::sync::Arc;
+
+impl<L: LogPort> Loop<L> {
+    /// Publishes the view; while another one leads, also the tables, as far as they have been followed.
+    pub(super) fn show(&mut self) {
+        let mut view = self.engine.view();
+        view.lifecycle = self.lifecycle;
+        view.replica = self.replica;
+        view.leader = match self.term {
+            Some(_) => Some(self.options.address.clone()),
+            None => self.elsewhere.as_ref().map(|leader| leader.http.clone()),
+        };
+        for state in Lifecycle::ALL {
+            let name = format!("scheduler_lifecycle_{state}");
+            view.counters
+                .insert(name, i64::from(state == self.lifecycle));
+        }
+        let registered = i64::from(self.lifecycle == Lifecycle::Active);
+        view.counters
+            .insert("framework_registered".into(), registered);
+        self.handle.publish_view(view);
+        if let Some(tables) = self.engine.followed() {
+            self.handle.publish_tables(Arc::new(tables.clone()));
+        }
+        self.shown = clock::now();
+        self.stale = false;
+    }
+}
+
+/// The name of a state of the log's replica.
+pub(super) fn replica_name(status: ReplicaStatus) -> &'static str {
+    match status {
+        ReplicaStatus::Empty => "EMPTY",
+        ReplicaStatus::Recovering => "RECOVERING",
+        ReplicaStatus::Starting => "STARTING",
+        ReplicaStatus::Voting => "VOTING",
+    }
+}
