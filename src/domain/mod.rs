@@ -13,4 +13,5 @@ pub mod preemption;
 pub mod quota;
 pub mod sla;
 pub mod tier;
+pub mod update;
 pub mod validate;

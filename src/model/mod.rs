@@ -13,6 +13,7 @@ mod quota;
 mod resources;
 mod status;
 mod task;
+mod update;
 
 pub use constraint::{Constraint, ConstraintKind};
 pub use container::{Container, DockerParameter, Image, Volume, VolumeMode};
@@ -28,4 +29,8 @@ pub use status::ScheduleStatus;
 pub use task::{
     ExecutorConfig, FetcherUri, InstanceId, Metadata, PartitionPolicy, ScheduledTask, SlaPolicy,
     TaskConfig, TaskEvent, TaskId,
+};
+pub use update::{
+    InstanceConfig, InstanceRange, InstanceUpdateEvent, JobUpdate, PulseStatus, UpdateAction,
+    UpdateEvent, UpdateKey, UpdateSettings, UpdateStatus, UpdateStrategy,
 };

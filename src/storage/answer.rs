@@ -1,6 +1,7 @@
 //! Answers to commands, kept for a while so that a repeated request gets the first answer again.
 
 use crate::base::clock::Timestamp;
+use crate::model::{PulseStatus, UpdateKey};
 
 /// How a command ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -15,6 +16,15 @@ pub enum ReplyCode {
     Ok,
 }
 
+/// What an answer tells besides words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ReplyResult {
+    /// What became of a pulse.
+    Pulse(PulseStatus),
+    /// The update that was started, or that stands in the way.
+    Update(UpdateKey),
+}
+
 /// The answer to a command.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reply {
@@ -22,6 +32,8 @@ pub struct Reply {
     pub code: ReplyCode,
     /// What to say, one message each.
     pub messages: Vec<String>,
+    /// What it tells besides.
+    pub result: Option<ReplyResult>,
 }
 
 impl Reply {
@@ -30,6 +42,7 @@ impl Reply {
         Self {
             code: ReplyCode::Ok,
             messages: Vec::new(),
+            result: None,
         }
     }
 
@@ -38,6 +51,16 @@ impl Reply {
         Self {
             code,
             messages: vec![message.into()],
+            result: None,
+        }
+    }
+
+    /// The same answer with something besides.
+    #[must_use]
+    pub fn telling(self, result: ReplyResult) -> Self {
+        Self {
+            result: Some(result),
+            ..self
         }
     }
 

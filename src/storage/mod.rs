@@ -11,11 +11,13 @@ mod replay;
 mod snapshot;
 pub mod stored;
 mod tables;
+mod updates;
 mod usage;
 
-pub use answer::{Answer, Reply, ReplyCode};
+pub use answer::{Answer, Reply, ReplyCode, ReplyResult};
 pub use op::{ApplyError, Leader, Op};
 pub use query::TaskQuery;
 pub use replay::{Replay, ReplayError};
 pub use snapshot::Snapshot;
 pub use tables::{AgentLoad, JobTasks, Tables};
+pub use updates::{UpdateOp, UpdateRecord, Updates};

@@ -1,10 +1,11 @@
 //! Operations: every change of the tables, as data.
 
 use super::answer::Answer;
+use super::updates::UpdateOp;
 use crate::base::clock::Timestamp;
 use crate::model::{
     AgentId, HostAttributes, InstanceId, JobConfiguration, JobKey, MaintenanceRequest, NamedPorts,
-    Quota, ScheduledTask, TaskConfig, TaskEvent, TaskId,
+    Quota, ScheduledTask, TaskConfig, TaskEvent, TaskId, UpdateKey,
 };
 use std::sync::Arc;
 use thiserror::Error;
@@ -98,6 +99,8 @@ pub enum Op {
     },
     /// A machine is to be drained.
     SetMaintenance(Arc<MaintenanceRequest>),
+    /// Changes job updates.
+    Update(UpdateOp),
 }
 
 /// A scheduler that leads, by its own word.
@@ -120,4 +123,10 @@ pub enum ApplyError {
     /// There is no such task.
     #[error("task {0} does not exist")]
     UnknownTask(TaskId),
+    /// There is no such update.
+    #[error("update {0} does not exist")]
+    UnknownUpdate(UpdateKey),
+    /// An update of this name is there already.
+    #[error("update {0} exists already")]
+    UpdateExists(UpdateKey),
 }

@@ -3,6 +3,7 @@
 use super::op::Op;
 use super::stored::Chunk;
 use super::tables::Tables;
+use super::updates::Cursor;
 use crate::model::TaskId;
 use std::sync::Arc;
 
@@ -16,6 +17,8 @@ pub struct Snapshot {
     attempt: u64,
     next: u32,
     after: Option<TaskId>,
+    tasks_done: bool,
+    updates: Cursor,
     done: bool,
 }
 
@@ -27,6 +30,8 @@ impl Snapshot {
             attempt,
             next: 0,
             after: None,
+            tasks_done: false,
+            updates: Cursor::default(),
             done: false,
         }
     }
@@ -40,18 +45,14 @@ impl Snapshot {
             0 => self.small_tables(),
             _ => Vec::new(),
         };
-        let tasks: Vec<_> = self
-            .tables
-            .tasks_after(self.after.as_ref())
-            .take(TASKS_PER_CHUNK)
-            .cloned()
-            .collect();
-        self.done = tasks.len() < TASKS_PER_CHUNK;
-        self.after = tasks
-            .last()
-            .map(|task| task.id.clone())
-            .or(self.after.take());
-        ops.extend(tasks.into_iter().map(Op::RestoreTask));
+        if self.tasks_done {
+            let mut updates = Vec::new();
+            self.done = self.updates.portion(self.tables.updates(), &mut updates);
+            ops.extend(updates.into_iter().map(Op::Update));
+        } else {
+            self.next_tasks(&mut ops);
+            self.done = self.tasks_done && self.tables.updates().count() == 0;
+        }
         let chunk = Chunk {
             version: self.tables.version(),
             attempt: self.attempt,
@@ -61,6 +62,21 @@ impl Snapshot {
         };
         self.next += 1;
         Some(chunk)
+    }
+
+    fn next_tasks(&mut self, ops: &mut Vec<Op>) {
+        let tasks: Vec<_> = self
+            .tables
+            .tasks_after(self.after.as_ref())
+            .take(TASKS_PER_CHUNK)
+            .cloned()
+            .collect();
+        self.tasks_done = tasks.len() < TASKS_PER_CHUNK;
+        self.after = tasks
+            .last()
+            .map(|task| task.id.clone())
+            .or(self.after.take());
+        ops.extend(tasks.into_iter().map(Op::RestoreTask));
     }
 
     fn small_tables(&self) -> Vec<Op> {

@@ -2,6 +2,7 @@
 
 use super::answer::Answer;
 use super::op::{ApplyError, Leader, Op};
+use super::updates::Updates;
 use crate::base::clock::Timestamp;
 use crate::model::{
     AgentId, HostAttributes, InstanceId, JobConfiguration, JobKey, MaintenanceRequest, Quota,
@@ -31,6 +32,7 @@ pub struct Tables {
     framework_id: Option<Arc<str>>,
     leader: Option<Arc<Leader>>,
     maintenance: OrdMap<String, Arc<MaintenanceRequest>>,
+    updates: Updates,
 }
 
 /// The tasks of one job, by what they are looked up for.
@@ -284,6 +286,11 @@ impl Tables {
         self.leader.as_ref()
     }
 
+    /// Job updates.
+    pub fn updates(&self) -> &Updates {
+        &self.updates
+    }
+
     /// The id under which a Mesos master knows us.
     pub fn framework_id(&self) -> Option<&str> {
         self.framework_id.as_deref()
@@ -390,6 +397,7 @@ impl Tables {
                 let request = Arc::clone(request);
                 self.maintenance.insert(request.host.clone(), request);
             }
+            Op::Update(op) => return self.updates.apply(op),
         }
         Ok(())
     }

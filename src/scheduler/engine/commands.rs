@@ -39,6 +39,7 @@ fn create_job(step: &mut Step<'_>, job: &JobConfiguration) -> Result<Reply, Repl
     if job.key != job.task.job {
         return Err(Reply::invalid("Job key and task key do not agree."));
     }
+    check_not_updating(step, &job.key)?;
     let active = step.tables.active_tasks_of_job(&job.key).next().is_some();
     if active || step.tables.cron_job(&job.key).is_some() {
         return Err(Reply::invalid(format!("Job {} already exists", job.key)));
@@ -63,6 +64,7 @@ fn add_instances(
     if count == 0 {
         return Err(Reply::invalid("Instance count must be positive."));
     }
+    check_not_updating(step, job)?;
     if step.tables.cron_job(job).is_some() {
         return Err(Reply::invalid("Instances may not be added to cron jobs."));
     }
@@ -95,6 +97,7 @@ fn kill_tasks(
     message: Option<&str>,
     user: &str,
 ) -> Result<Reply, Reply> {
+    check_not_updating(step, job)?;
     let mut text = format!("Killed by {user}");
     if let Some(message) = message {
         text = format!("{text}.\n{message}");
@@ -123,6 +126,7 @@ fn restart_shards(
             "At least one shard must be specified.",
         ));
     }
+    check_not_updating(step, job)?;
     let tasks = active(step, job, shards);
     if tasks.len() != shards.len() {
         return Err(Reply::invalid("Not all requested shards are active."));
@@ -147,6 +151,17 @@ fn active(
     }
     let one = |i: &InstanceId| step.tables.active_instance(job, *i).cloned();
     instances.iter().filter_map(one).collect()
+}
+
+/// Whoever updates a job has it for itself: what others would change is refused until the update ends.
+pub(super) fn check_not_updating(step: &Step<'_>, job: &JobKey) -> Result<(), Reply> {
+    match step.tables.updates().active_of(job) {
+        None => Ok(()),
+        Some(_) => Err(Reply::with(
+            ReplyCode::JobUpdatingError,
+            "Job is currently updating",
+        )),
+    }
 }
 
 fn check_size(step: &Step<'_>, have: usize, more: u32) -> Result<(), Reply> {

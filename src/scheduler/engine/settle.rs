@@ -6,9 +6,11 @@ use super::{Done, Effect, Engine, FULL_BATCH, Outgoing, Pending, Timer, Timers};
 use crate::base::clock::Now;
 use crate::domain::placement::Book;
 use crate::driver::DriverCommand;
-use crate::model::{ExecutorSetup, LaunchOrder, ScheduleStatus, ScheduledTask, TaskId};
+use crate::model::{
+    ExecutorSetup, InstanceConfig, LaunchOrder, ScheduleStatus, ScheduledTask, TaskId,
+};
 use crate::scheduler::handle::SubmitError;
-use crate::storage::{Op, Replay, Tables};
+use crate::storage::{Op, Replay, Tables, UpdateOp};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -227,7 +229,26 @@ fn weight(op: &Op) -> usize {
         Op::SetAnswer { answer, .. } => {
             400 + answer.reply.messages.iter().map(String::len).sum::<usize>()
         }
+        Op::Update(op) => updates_weight(op),
         _ => 400,
+    }
+}
+
+fn updates_weight(op: &UpdateOp) -> usize {
+    match op {
+        UpdateOp::Event { .. } | UpdateOp::Remove { .. } => 400,
+        UpdateOp::InstanceEvents { events, .. } => 200 + 20 * events.len(),
+        UpdateOp::Start { update, .. } => {
+            let groups = update.initial.iter().chain(&update.desired);
+            let data = |group: &InstanceConfig| {
+                let executor = group.config.executor.as_ref();
+                let data = executor.and_then(|e| e.data.as_ref());
+                1_000 + data.map_or(0, String::len) + 10 * group.instances.len()
+            };
+            let metadata = update.metadata.iter();
+            let metadata: usize = metadata.map(|m| m.key.len() + m.value.len() + 10).sum();
+            1_000 + metadata + groups.map(data).sum::<usize>()
+        }
     }
 }
 

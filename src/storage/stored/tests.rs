@@ -5,11 +5,13 @@ use crate::base::clock::Timestamp;
 use crate::base::rng::Rng;
 use crate::model::{
     AgentId, Attribute, Constraint, ConstraintKind, Container, CronCollisionPolicy,
-    DockerParameter, ExecutorConfig, FetcherUri, HostAttributes, Image, JobConfiguration, JobKey,
-    MaintenanceMode, MaintenanceRequest, Metadata, MilliCpus, PartitionPolicy, Resources,
-    ScheduleStatus, ScheduledTask, SlaPolicy, TaskConfig, TaskEvent, TaskId, Volume, VolumeMode,
+    DockerParameter, ExecutorConfig, FetcherUri, HostAttributes, Image, InstanceConfig,
+    InstanceRange, InstanceUpdateEvent, JobConfiguration, JobKey, JobUpdate, MaintenanceMode,
+    MaintenanceRequest, Metadata, MilliCpus, PartitionPolicy, PulseStatus, Resources,
+    ScheduleStatus, ScheduledTask, SlaPolicy, TaskConfig, TaskEvent, TaskId, UpdateAction,
+    UpdateEvent, UpdateKey, UpdateSettings, UpdateStatus, UpdateStrategy, Volume, VolumeMode,
 };
-use crate::storage::{Answer, Leader, Reply, ReplyCode};
+use crate::storage::{Answer, Leader, Reply, ReplyCode, ReplyResult, UpdateOp};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -187,7 +189,8 @@ fn other_ops() -> Vec<Op> {
     let job = JobKey::new("role", "prod", "cron").unwrap();
     let answer = Answer {
         at: Timestamp(5),
-        reply: Reply::with(ReplyCode::JobUpdatingError, "no"),
+        reply: Reply::with(ReplyCode::JobUpdatingError, "no")
+            .telling(ReplyResult::Pulse(PulseStatus::Finished)),
     };
     let request = "request".to_owned();
     vec![
@@ -243,6 +246,89 @@ fn maintenance_ops() -> Vec<Op> {
     ]
 }
 
+fn update(strategy: UpdateStrategy) -> Arc<JobUpdate> {
+    let range = |first, last| vec![InstanceRange { first, last }];
+    let group = |variant, first, last| InstanceConfig {
+        config: config(variant),
+        instances: range(first, last),
+    };
+    Arc::new(JobUpdate {
+        key: update_key(),
+        user: "someone".into(),
+        metadata: BTreeSet::from([Metadata {
+            key: "k".into(),
+            value: "v".into(),
+        }]),
+        initial: vec![group(0, 0, 3), group(1, 4, 4)],
+        desired: Some(group(2, 0, 300)),
+        settings: UpdateSettings {
+            strategy,
+            max_per_instance_failures: 1,
+            max_failed_instances: 2,
+            min_wait_in_running_ms: 3,
+            rollback_on_failure: true,
+            only: range(0, 300),
+            block_if_no_pulses_after_ms: 4,
+            sla_aware: true,
+            group_size: 5,
+            wait_for_batch_completion: true,
+        },
+    })
+}
+
+fn update_key() -> UpdateKey {
+    UpdateKey {
+        job: JobKey::new("role", "prod", "job").unwrap(),
+        id: "u-1".into(),
+    }
+}
+
+fn update_ops() -> Vec<Op> {
+    let key = update_key;
+    let event = UpdateEvent {
+        at: Timestamp(7),
+        status: UpdateStatus::RollBackAwaitingPulse,
+        user: Some("someone".into()),
+        message: Some("because".into()),
+    };
+    let instance = InstanceUpdateEvent {
+        instance: 9,
+        at: Timestamp(8),
+        action: UpdateAction::RollbackFailed,
+        message: None,
+    };
+    let start = |strategy| UpdateOp::Start {
+        update: update(strategy),
+        event: event.clone(),
+    };
+    let (group_size, autopause) = (6, true);
+    let group_sizes = vec![1, 2];
+    let ops = [
+        start(UpdateStrategy::Batch {
+            group_size,
+            autopause,
+        }),
+        start(UpdateStrategy::Queue { group_size }),
+        start(UpdateStrategy::VariableBatch {
+            group_sizes,
+            autopause,
+        }),
+        UpdateOp::InstanceEvents {
+            key: key(),
+            events: vec![instance],
+        },
+        UpdateOp::Event { key: key(), event },
+        UpdateOp::Remove { key: key() },
+    ];
+    let answer = Answer {
+        at: Timestamp(5),
+        reply: Reply::ok().telling(ReplyResult::Update(key())),
+    };
+    let request = "request".to_owned();
+    let ops = ops.into_iter().map(Op::Update);
+    ops.chain([Op::SetAnswer { request, answer }]).collect()
+}
+
 /// What was added later has a line of its own in the fixture, at its end.
 fn records() -> Vec<Record> {
     vec![
@@ -268,6 +354,10 @@ fn records() -> Vec<Record> {
         Record::Ops {
             version: 302,
             ops: maintenance_ops(),
+        },
+        Record::Ops {
+            version: 303,
+            ops: update_ops(),
         },
     ]
 }

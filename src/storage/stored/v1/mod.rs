@@ -7,5 +7,6 @@ mod config;
 mod maintenance;
 mod pool;
 mod record;
+mod update;
 
 pub(super) use record::{RecordV1, decode, encode};

@@ -3,6 +3,7 @@
 use super::config::{JobKeyV1, ResourcesV1};
 use super::maintenance::MaintenanceV1;
 use super::pool::{PoolV1, Reader, Writer, impossible};
+use super::update::{ReplyResultV1, UpdateOpV1};
 use crate::base::clock::Timestamp;
 use crate::model::{
     AgentId, Attribute, CronCollisionPolicy, HostAttributes, JobConfiguration, MaintenanceMode,
@@ -109,6 +110,7 @@ enum OpV1 {
         at_ms: i64,
         code: u8,
         messages: Vec<String>,
+        result: Option<ReplyResultV1>,
     },
     SetCronJob(CronJobV1),
     SetFrameworkId(String),
@@ -131,6 +133,7 @@ enum OpV1 {
         host: String,
     },
     SetMaintenance(MaintenanceV1),
+    Update(UpdateOpV1),
 }
 
 pub(in crate::storage::stored) fn encode(record: &Record) -> RecordV1 {
@@ -250,6 +253,7 @@ impl Writer {
                 at_ms: answer.at.0,
                 code: code_number(answer.reply.code),
                 messages: answer.reply.messages.clone(),
+                result: answer.reply.result.as_ref().map(ReplyResultV1::of),
             },
             Op::SetCronJob(job) => OpV1::SetCronJob(self.cron_job(job)),
             Op::SetFrameworkId(id) => OpV1::SetFrameworkId(id.clone()),
@@ -274,6 +278,7 @@ impl Writer {
             },
             Op::RemoveMaintenance { host } => OpV1::RemoveMaintenance { host: host.clone() },
             Op::SetMaintenance(request) => OpV1::SetMaintenance(MaintenanceV1::of(request)),
+            Op::Update(op) => OpV1::Update(self.update_op(op)),
         }
     }
 
@@ -368,6 +373,7 @@ impl Reader {
                 at_ms,
                 code,
                 messages,
+                result,
             } => Op::SetAnswer {
                 request,
                 answer: Answer {
@@ -375,6 +381,7 @@ impl Reader {
                     reply: Reply {
                         code: reply_code(code)?,
                         messages,
+                        result: result.map(ReplyResultV1::into_model).transpose()?,
                     },
                 },
             },
@@ -397,6 +404,7 @@ impl Reader {
             OpV1::SetLeader { term, http, agents } => Op::SetLeader(Leader { term, http, agents }),
             OpV1::RemoveMaintenance { host } => Op::RemoveMaintenance { host },
             OpV1::SetMaintenance(request) => Op::SetMaintenance(Arc::new(request.into_model())),
+            OpV1::Update(op) => Op::Update(self.update_op(op)?),
         })
     }
 
