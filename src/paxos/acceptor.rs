@@ -1,14 +1,15 @@
 //! The rules of promising and accepting: the kernel that safety rests on.
 
 use super::ballot::Ballot;
-use super::entry::{Entry, Position, Run, Value};
-use super::replica::Status;
-use std::collections::BTreeMap;
+use super::entry::{Entry, Position, Run};
+use super::status::Status;
+use std::collections::VecDeque;
 
 /// What an acceptor holds, as if everything asked to be made durable were.
 ///
 /// Invariant: every ballot in `accepted` is at most `promised`.
-/// Invariant: every position in `accepted` is above `learned`, and `first <= learned + 1`.
+/// Invariant: the runs in `accepted` are in order, none is empty, no two overlap, every position is
+/// above `learned`, and `first <= learned + 1`.
 #[derive(Debug)]
 pub(super) struct Acceptor {
     pub(super) status: Status,
@@ -18,7 +19,7 @@ pub(super) struct Acceptor {
     pub(super) first: Position,
     /// Everything up to here is chosen and held.
     pub(super) learned: Position,
-    accepted: BTreeMap<Position, (Ballot, Value)>,
+    accepted: VecDeque<Run>,
     accepted_bytes: usize,
 }
 
@@ -58,32 +59,58 @@ impl Acceptor {
             promised,
             first,
             learned,
-            accepted: BTreeMap::new(),
+            accepted: VecDeque::new(),
             accepted_bytes: 0,
         };
-        for entry in runs.iter().flat_map(Run::entries) {
-            let held = acceptor.accepted.get(&entry.position);
-            if entry.position > learned && held.is_none_or(|(ballot, _)| *ballot < entry.ballot) {
-                acceptor.put(entry);
+        let mut runs: Vec<&Run> = runs.iter().collect();
+        // The higher ballot comes later, and holds.
+        runs.sort_by_key(|run| (run.ballot, run.first));
+        for run in runs {
+            if let Some(run) = run.part(learned.next(), Position(u64::MAX)) {
+                acceptor.put(run);
             }
         }
         acceptor
     }
 
-    fn put(&mut self, entry: Entry) {
-        self.accepted_bytes += entry.value.size_bytes();
-        let old = self
-            .accepted
-            .insert(entry.position, (entry.ballot, entry.value));
-        if let Some((_, value)) = old {
-            self.accepted_bytes -= value.size_bytes();
+    /// Takes a run in, in place of whatever is held at its positions.
+    fn put(&mut self, run: Run) {
+        self.accepted_bytes += run.size_bytes();
+        if self.accepted.back().is_none_or(|b| b.last() < run.first) {
+            return self.accepted.push_back(run);
         }
+        let (before, behind) = (run.first.before(), run.last().next());
+        let mut merged = VecDeque::with_capacity(self.accepted.len() + 2);
+        let mut new = Some(run);
+        for held in self.accepted.drain(..) {
+            self.accepted_bytes -= held.size_bytes();
+            merged.extend(held.part(Position::ZERO, before));
+            if held.last() >= behind {
+                merged.extend(new.take());
+            }
+            merged.extend(held.part(behind, Position(u64::MAX)));
+        }
+        merged.extend(new);
+        self.accepted = merged;
+        self.accepted_bytes = self.accepted.iter().map(Run::size_bytes).sum();
     }
 
-    fn take(&mut self, position: Position) -> Option<(Ballot, Value)> {
-        let (ballot, value) = self.accepted.remove(&position)?;
-        self.accepted_bytes -= value.size_bytes();
-        Some((ballot, value))
+    /// The ballot held at a position above the watermark.
+    fn ballot_at(&self, position: Position) -> Option<Ballot> {
+        let index = self.accepted.partition_point(|run| run.last() < position);
+        let run = self.accepted.get(index)?;
+        (run.first <= position).then_some(run.ballot)
+    }
+
+    /// The entries of `run` above the watermark that are not held under its very ballot.
+    fn new_of(&self, run: &Run) -> Vec<Run> {
+        if run.first > self.end() {
+            return vec![run.clone()];
+        }
+        let is_new = |entry: &Entry| {
+            entry.position > self.learned && self.ballot_at(entry.position) != Some(run.ballot)
+        };
+        Run::collect(run.entries().filter(is_new))
     }
 
     /// Asks for a promise. `Ok(true)` if it is new and has to be made durable.
@@ -122,37 +149,26 @@ impl Acceptor {
         // The classic rule, which the Mesos log misses: to accept is to promise.
         let is_promise_raised = run.ballot > self.promised;
         self.promised = run.ballot;
-        let mut new = Vec::with_capacity(run.values.len());
-        for entry in run.entries() {
-            let held = self.accepted.get(&entry.position);
-            if entry.position <= self.learned || held.is_some_and(|(held, _)| *held == run.ballot) {
-                continue;
-            }
-            new.push(entry.clone());
-            self.put(entry);
+        let runs = self.new_of(run);
+        for run in &runs {
+            self.put(run.clone());
         }
         Ok(Accepted {
-            runs: Run::collect(new),
+            runs,
             is_promise_raised,
         })
     }
 
     /// What is accepted from `from` on, in order.
-    pub(super) fn accepted_from(&self, from: Position) -> impl Iterator<Item = Entry> + '_ {
-        self.accepted
-            .range(from..)
-            .map(|(position, (ballot, value))| Entry {
-                position: *position,
-                ballot: *ballot,
-                value: value.clone(),
-            })
+    pub(super) fn accepted_from(&self, from: Position) -> impl Iterator<Item = Run> + '_ {
+        let index = self.accepted.partition_point(|run| run.last() < from);
+        let runs = self.accepted.range(index..);
+        runs.filter_map(move |run| run.part(from, Position(u64::MAX)))
     }
 
     /// The last position that holds anything.
     pub(super) fn end(&self) -> Position {
-        self.accepted
-            .last_key_value()
-            .map_or(self.learned, |(position, _)| *position)
+        self.accepted.back().map_or(self.learned, Run::last)
     }
 
     /// Bytes accepted and not learned.
@@ -162,54 +178,64 @@ impl Acceptor {
 
     /// Moves the watermark up to `to`, as far as entries of `ballot` are held without a gap, and
     /// gives those entries.
-    pub(super) fn learn_accepted(&mut self, ballot: Ballot, to: Position) -> Vec<Entry> {
-        let mut entries = Vec::new();
-        while self.learned < to {
-            let position = self.learned.next();
-            match self.accepted.get(&position) {
-                Some((held, _)) if *held == ballot => {}
-                Some(_) | None => break,
-            }
-            let (ballot, value) = self.take(position).expect("it was just seen");
-            self.learned = position;
-            entries.push(Entry {
-                position,
-                ballot,
-                value,
-            });
+    pub(super) fn learn_accepted(&mut self, ballot: Ballot, to: Position) -> Vec<Run> {
+        let mut runs = Vec::new();
+        while let Some(run) = self.accepted.front()
+            && run.first == self.learned.next()
+            && run.first <= to
+            && run.ballot == ballot
+        {
+            let last = run.last().min(to);
+            runs.extend(run.part(run.first, last));
+            self.learned = last;
+            self.drop_learned();
         }
-        entries
+        runs
+    }
+
+    /// Lets go of what is accepted up to the watermark.
+    fn drop_learned(&mut self) {
+        while let Some(run) = self.accepted.front_mut()
+            && run.first <= self.learned
+        {
+            let bytes = run.size_bytes();
+            match run.part(self.learned.next(), Position(u64::MAX)) {
+                Some(rest) => {
+                    self.accepted_bytes -= bytes - rest.size_bytes();
+                    *run = rest;
+                }
+                None => {
+                    self.accepted_bytes -= bytes;
+                    self.accepted.pop_front();
+                }
+            }
+        }
     }
 
     /// Takes chosen entries that continue the watermark. Gives those, and among them the ones that
     /// were not held under the same ballot: only they have to be made durable.
-    pub(super) fn learn_chosen(&mut self, runs: &[Run]) -> (Vec<Entry>, Vec<Entry>) {
-        let mut entries = Vec::new();
-        let mut new = Vec::new();
-        for entry in runs.iter().flat_map(Run::entries) {
-            if entry.position != self.learned.next() {
+    pub(super) fn learn_chosen(&mut self, runs: &[Run]) -> (Vec<Run>, Vec<Run>) {
+        let (mut learned, mut new) = (Vec::new(), Vec::new());
+        for run in runs {
+            if run.first > self.learned.next() {
+                break;
+            }
+            let Some(run) = run.part(self.learned.next(), Position(u64::MAX)) else {
                 continue;
-            }
-            let held = self.take(entry.position);
-            if held.is_none_or(|(ballot, _)| ballot != entry.ballot) {
-                new.push(entry.clone());
-            }
-            self.learned = entry.position;
-            entries.push(entry);
+            };
+            new.extend(self.new_of(&run));
+            self.learned = run.last();
+            self.drop_learned();
+            learned.push(run);
         }
-        (entries, new)
+        (learned, new)
     }
 
     /// Forgets everything below `first`, also what was never learned here: it is gone everywhere.
     pub(super) fn skip_to(&mut self, first: Position) {
         self.first = first;
         self.learned = self.learned.max(first.before());
-        while let Some((&position, _)) = self.accepted.first_key_value() {
-            if position > self.learned {
-                break;
-            }
-            self.take(position);
-        }
+        self.drop_learned();
     }
 
     pub(super) fn check_invariants(&self) {
@@ -219,13 +245,20 @@ impl Acceptor {
             self.first,
             self.learned
         );
-        for (position, (ballot, _)) in &self.accepted {
-            assert!(*position > self.learned, "{position} is learned");
+        let mut above = self.learned;
+        for run in &self.accepted {
+            assert!(!run.values.is_empty(), "an empty run at {}", run.first);
+            assert!(run.first > above, "{} is not above {above}", run.first);
+            above = run.last();
             assert!(
-                *ballot <= self.promised,
-                "{ballot} at {position} over promise {}",
+                run.ballot <= self.promised,
+                "{} at {} over promise {}",
+                run.ballot,
+                run.first,
                 self.promised
             );
         }
+        let bytes: usize = self.accepted.iter().map(Run::size_bytes).sum();
+        assert_eq!(bytes, self.accepted_bytes);
     }
 }

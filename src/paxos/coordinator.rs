@@ -1,16 +1,39 @@
 //! What a proposer keeps: a candidate's promises, a leader's progress.
 
-use super::ballot::{Ballot, Member, ReplicaId};
-use super::entry::{Configuration, Entry, Position, Run, Value};
+use super::ballot::{Ballot, Incarnation, Member, ReplicaId};
+use super::entry::{Configuration, Configured, Entry, Position, Run, Value};
+use super::membership::Pending;
+use super::peer::Peer;
 use super::quorum;
-use std::collections::BTreeMap;
+use super::read::Reads;
+use crate::base::clock::Instant;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// What a replica is doing beyond accepting.
 #[derive(Debug)]
 pub(super) enum Role {
     Candidate(Candidate),
     Follower,
-    Leader(Leader),
+    /// Boxed: the others are small, and one role replaces another.
+    Leader(Box<Leader>),
+    PreCandidate(PreCandidate),
+}
+
+/// Asks whether a candidacy would be welcome, before it disturbs anybody.
+#[derive(Debug)]
+pub(super) struct PreCandidate {
+    pub(super) ballot: Ballot,
+    pub(super) grants: BTreeMap<ReplicaId, Incarnation>,
+}
+
+impl PreCandidate {
+    /// Whether a quorum would promise.
+    pub(super) fn is_welcome(&self, configuration: &Configuration) -> bool {
+        quorum::is_reached(configuration, |id, incarnation| {
+            self.grants.get(&id) == Some(&incarnation)
+        })
+    }
 }
 
 /// Gathers promises for one ballot.
@@ -18,10 +41,13 @@ pub(super) enum Role {
 pub(super) struct Candidate {
     pub(super) ballot: Ballot,
     promises: BTreeMap<ReplicaId, Promised>,
+    /// Who has been asked.
+    pub(super) asked: BTreeSet<ReplicaId>,
 }
 
 #[derive(Debug)]
 struct Promised {
+    incarnation: Incarnation,
     learned: Position,
     accepted: Vec<Run>,
 }
@@ -29,6 +55,8 @@ struct Promised {
 /// What a candidate has to do next.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Next {
+    /// Members of a configuration that may have been chosen have to promise too.
+    Ask(Vec<ReplicaId>),
     /// A promiser has learned more: get that from it first.
     CatchUp(ReplicaId),
     /// Write these values from the watermark on, and lead.
@@ -42,24 +70,54 @@ impl Candidate {
         Self {
             ballot,
             promises: BTreeMap::new(),
+            asked: BTreeSet::new(),
         }
     }
 
-    pub(super) fn add(&mut self, from: ReplicaId, learned: Position, accepted: Vec<Run>) {
-        self.promises.insert(from, Promised { learned, accepted });
+    pub(super) fn add(&mut self, from: Member, learned: Position, accepted: Vec<Run>) {
+        let promised = Promised {
+            incarnation: from.incarnation,
+            learned,
+            accepted,
+        };
+        self.promises.insert(from.id, promised);
     }
 
-    /// Decides by the promises so far. `learned` is the candidate's own watermark.
+    fn has_quorum(&self, configuration: &Configuration) -> bool {
+        quorum::is_reached(configuration, |id, incarnation| {
+            let promised = self.promises.get(&id);
+            promised.is_some_and(|promised| promised.incarnation == incarnation)
+        })
+    }
+
+    /// Tells a new leader what its voters have learned.
+    pub(super) fn introduce(&self, leader: &mut Leader) {
+        let next = leader.next;
+        for (id, promised) in &self.promises {
+            if let Some(peer) = leader.peers.get_mut(id)
+                && peer.incarnation == promised.incarnation
+            {
+                peer.progressed(promised.learned, next);
+            }
+        }
+    }
+
+    /// Decides by the promises so far. `learned` is the candidate's own watermark, and
+    /// `configuration` the one in force behind it.
     ///
     /// At each position above it the accepted value of the highest ballot may have been chosen;
     /// where no promiser has accepted anything, nothing can have been.
     ///
+    /// A configuration among those values may have been chosen, and what stands behind it by its
+    /// quorum alone, which need not share a member with the quorum of the one before. So its
+    /// members have to promise too. By induction over the configurations above the watermark, in
+    /// their order: the promises hold a quorum of the configuration that each position was chosen
+    /// under, hence show whatever was chosen there.
+    ///
     /// The candidate's own promise must be among them, so that it holds nothing that they leave
     /// out.
     pub(super) fn next(&self, configuration: &Configuration, learned: Position) -> Next {
-        if !quorum::is_reached(configuration, self.promises.len())
-            || !self.promises.contains_key(&self.ballot.replica)
-        {
+        if !self.has_quorum(configuration) || !self.promises.contains_key(&self.ballot.replica) {
             return Next::Wait;
         }
         let furthest = self.promises.iter().max_by_key(|(_, p)| p.learned);
@@ -81,6 +139,22 @@ impl Candidate {
                 best.insert(position, (ballot, value));
             }
         }
+        let mut is_joint = true;
+        let mut ask = BTreeSet::new();
+        for (_, value) in best.values() {
+            if let Value::Configure(later) = value
+                && !self.has_quorum(later)
+            {
+                is_joint = false;
+                ask.extend(later.members.keys().filter(|id| !self.asked.contains(id)));
+            }
+        }
+        if !ask.is_empty() {
+            return Next::Ask(ask.into_iter().collect());
+        }
+        if !is_joint {
+            return Next::Wait;
+        }
         let end = best.last_key_value().map_or(learned, |(at, _)| *at);
         let values = (learned.0 + 1..=end.0)
             .map(|at| best.remove(&Position(at)).map_or(Value::Nop, |(_, v)| v))
@@ -99,91 +173,129 @@ pub(super) struct Leader {
     pub(super) is_announced: bool,
     /// The position the next value gets.
     pub(super) next: Position,
-    /// How far each member has durably accepted under this ballot, without a gap.
-    pub(super) matched: BTreeMap<ReplicaId, Position>,
-    /// The other members.
+    /// Every replica that is written to, this one included.
     pub(super) peers: BTreeMap<ReplicaId, Peer>,
+    /// Configurations written and not learned, in order.
+    pub(super) unlearned: Vec<Configured>,
+    /// A change that waits to be appended.
+    pub(super) change: Option<Pending>,
+    /// Reads that wait for a quorum to say that it still follows.
+    pub(super) reads: Reads,
+    /// Set while this term is being handed over.
+    pub(super) hand_over: Option<HandOver>,
+    /// When the last tick was.
+    pub(super) ticked: Instant,
 }
 
-/// How far a peer is.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Peer {
-    /// Everything up to here has been sent.
-    pub(super) sent: Position,
-    /// What it says it has learned.
-    pub(super) learned: Position,
-    /// Whether a read for it is under way.
-    pub(super) is_reading: bool,
-    /// What was acknowledged at the last tick, and for how many ticks it has been that.
-    at_last_tick: (Position, Position),
-    stuck_ticks: u32,
+/// A term that is given to another replica.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct HandOver {
+    /// When it is given up, and this replica goes on leading.
+    pub(super) until: Instant,
+    /// Who has been told to stand for election.
+    pub(super) told: Option<ReplicaId>,
 }
 
 impl Leader {
-    /// Ticks without progress before a peer is sent everything again.
-    const STUCK_TICKS: u32 = 3;
-
     pub(super) fn new(
+        now: Instant,
         ballot: Ballot,
-        me: ReplicaId,
         configuration: &Configuration,
         learned: Position,
     ) -> Self {
-        let peer = Peer {
-            sent: learned,
-            ..Peer::default()
-        };
-        let members = || configuration.members.keys().copied();
-        Self {
+        let mut leader = Self {
             ballot,
             barrier: learned,
             is_announced: false,
             next: learned.next(),
-            // What is learned needs no acknowledgement.
-            matched: members().map(|id| (id, learned)).collect(),
-            peers: members()
-                .filter(|id| *id != me)
-                .map(|id| (id, peer))
-                .collect(),
-        }
-    }
-
-    /// Takes an acknowledgement of `first..=last`.
-    pub(super) fn accepted(&mut self, from: Member, first: Position, last: Position) {
-        if let Some(matched) = self.matched.get_mut(&from.id)
-            && first <= matched.next()
-            && last < self.next
-        {
-            *matched = last.max(*matched);
-        }
-    }
-
-    /// Takes a peer's watermark. What it has learned is chosen, hence need not be acknowledged.
-    pub(super) fn progressed(&mut self, from: Member, learned: Position) {
-        if let Some(peer) = self.peers.get_mut(&from.id) {
-            peer.learned = learned;
-            peer.sent = peer.sent.max(learned.min(self.next.before()));
-        }
-    }
-
-    /// Goes back to what a peer has learned, if it has made no progress for a few ticks.
-    pub(super) fn rewind_if_stuck(&mut self, id: ReplicaId) {
-        let matched = self.matched.get(&id).copied().unwrap_or_default();
-        let Some(peer) = self.peers.get_mut(&id) else {
-            return;
+            peers: BTreeMap::new(),
+            unlearned: Vec::new(),
+            change: None,
+            reads: Reads::default(),
+            hand_over: None,
+            ticked: now,
         };
-        let now = (matched, peer.learned);
-        let is_behind = peer.learned.next() < self.next;
-        if peer.at_last_tick != now || !is_behind {
-            peer.at_last_tick = now;
-            peer.stuck_ticks = 0;
-            return;
+        for (id, seat) in &configuration.members {
+            // What is learned needs no acknowledgement.
+            let peer = Peer::new(now, seat.incarnation, learned, learned);
+            leader.peers.insert(*id, peer);
         }
-        peer.stuck_ticks += 1;
-        if peer.stuck_ticks >= Self::STUCK_TICKS {
-            peer.stuck_ticks = 0;
-            peer.is_reading = false;
-            peer.sent = peer.sent.min(peer.learned);
+        leader
+    }
+
+    /// Writes to the members of a configuration that has been written but not learned.
+    pub(super) fn write_to_members_of(
+        &mut self,
+        now: Instant,
+        position: Position,
+        configuration: &Arc<Configuration>,
+    ) {
+        for (id, seat) in &configuration.members {
+            self.peers.entry(*id).or_insert_with(|| {
+                Peer::new(now, seat.incarnation, Position::ZERO, position.before())
+            });
         }
+        self.unlearned.push(Configured {
+            position,
+            configuration: Arc::clone(configuration),
+        });
+    }
+
+    /// How far quorums have accepted, counted in the configuration in force and, up to the next one
+    /// that is under way, in that one too.
+    pub(super) fn reached(&self, me: ReplicaId, configuration: &Configuration) -> Position {
+        let Some(change) = self.unlearned.first() else {
+            return quorum::watermark(configuration, |id, incarnation| {
+                self.matched(id, incarnation)
+            });
+        };
+        // Whoever helps to choose a configuration has learned everything before it. So a quorum of
+        // the new one holds all that was chosen under the old, which its members need not have
+        // been asked about.
+        let counted = |id: ReplicaId, incarnation| {
+            let matched = self.matched(id, incarnation)?;
+            let peer = self.peers.get(&id)?;
+            let before = change.position.before();
+            if matched > before && id != me && peer.learned < Some(before) {
+                return Some(before);
+            }
+            Some(matched)
+        };
+        let old = quorum::watermark(configuration, counted);
+        let new = quorum::watermark(&change.configuration, counted);
+        old.min(new).min(change.position)
+    }
+
+    /// How far a member has accepted in the incarnation that counts.
+    fn matched(&self, id: ReplicaId, incarnation: Incarnation) -> Option<Position> {
+        let peer = self.peers.get(&id)?;
+        (peer.incarnation == incarnation).then_some(peer.matched)
+    }
+
+    /// Whether those for which `holds` does are a quorum of the configuration in force, and of each
+    /// that is under way.
+    pub(super) fn has_quorum(
+        &self,
+        configuration: &Configuration,
+        holds: impl Fn(ReplicaId, &Peer) -> bool,
+    ) -> bool {
+        let under_way = self.unlearned.iter().map(|c| c.configuration.as_ref());
+        under_way.chain([configuration]).all(|configuration| {
+            quorum::is_reached(configuration, |id, incarnation| {
+                let peer = self.peers.get(&id);
+                peer.is_some_and(|peer| peer.incarnation == incarnation && holds(id, peer))
+            })
+        })
+    }
+
+    /// Whether proposals have to wait: the ensemble is being changed, or the term handed over.
+    pub(super) fn is_closed(&self) -> bool {
+        let drains = self.change.as_ref().is_some_and(|change| change.drains);
+        !self.unlearned.is_empty() || drains || self.hand_over.is_some()
+    }
+
+    /// Whether nothing is in flight.
+    pub(super) fn is_drained(&self, learned: Position) -> bool {
+        self.next == learned.next()
     }
 }

@@ -28,19 +28,30 @@
 
 mod acceptor;
 mod ballot;
+mod change;
 mod coordinator;
 mod effect;
+mod elect;
 mod entry;
+mod hand_over;
 mod lead;
+mod membership;
 mod message;
+mod peer;
+mod pulse;
 mod quorum;
+mod read;
+mod receive;
 mod replica;
+mod status;
 
 pub use ballot::{Ballot, Incarnation, Member, ReplicaId};
+pub use change::{Change, ChangeError};
 pub use effect::{Effect, Record, Ticket};
-pub use entry::{Configuration, Entry, Position, Run, Value};
-pub use message::{Body, Message};
-pub use replica::{ProposeError, Recovered, Replica, Status, Timing};
+pub use entry::{Configuration, Configured, Entry, Position, Run, Seat, Value};
+pub use message::{Body, Join, Message};
+pub use replica::{Options, ProposeError, Recovered, Replica, Timing};
+pub use status::{PeerStatus, Status};
 
 #[cfg(test)]
 mod simulation;

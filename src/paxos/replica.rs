@@ -1,11 +1,13 @@
 //! One replica: acceptor, learner and coordinator behind one queue of effects.
 
-use super::acceptor::{Accepted, Acceptor, Refusal};
+use super::acceptor::Acceptor;
 use super::ballot::{Ballot, Member, ReplicaId};
 use super::coordinator::Role;
 use super::effect::{Effect, Record, Ticket};
-use super::entry::{Configuration, Entry, Position, Run, Value};
+use super::entry::{Configuration, Configured, Position, Run, Value};
 use super::message::{Body, Message};
+use super::pulse::Pulse;
+use super::status::{PeerStatus, Status};
 use crate::base::clock::Instant;
 use crate::base::rng::Rng;
 use std::collections::VecDeque;
@@ -13,23 +15,11 @@ use std::sync::Arc;
 use std::time::Duration;
 use thiserror::Error;
 
-/// Whether a replica takes part. The numbers are those of the Mesos log, and are stored.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Status {
-    /// Not initialised: knows nothing, does nothing.
-    Empty,
-    /// Initialised; what it holds is being checked.
-    Starting,
-    /// Learns what it has missed, and does not vote.
-    Recovering,
-    /// Votes.
-    Voting,
-}
-
 /// How long a replica waits for others.
 #[derive(Clone, Copy, Debug)]
 pub struct Timing {
-    /// A follower that hears nothing for this long, or up to twice as long, stands for election.
+    /// A follower that hears nothing for this long, or up to twice as long, asks whether it should
+    /// stand for election. It waits longer where heartbeats have come late.
     pub election: Duration,
     /// A leader speaks at least this often, and sends again what was not acknowledged.
     pub heartbeat: Duration,
@@ -44,6 +34,30 @@ impl Default for Timing {
     }
 }
 
+/// What a replica is told by its owner when it opens.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// How long it waits.
+    pub timing: Timing,
+    /// `host:port` where peers reach it. Empty if they do not.
+    pub address: Arc<str>,
+    /// The newest feature level that this program can read.
+    pub feature_level: u32,
+    /// Whether it is to be one of several: then it forms no ensemble by itself.
+    pub has_peers: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            timing: Timing::default(),
+            address: Arc::default(),
+            feature_level: 1,
+            has_peers: false,
+        }
+    }
+}
+
 /// What a replica knows when it opens: the durable records, merged.
 #[derive(Clone, Debug)]
 pub struct Recovered {
@@ -51,6 +65,8 @@ pub struct Recovered {
     pub me: Member,
     /// Whether it votes.
     pub status: Status,
+    /// Whether it cannot prove what it held, and must ask for a new incarnation before it votes.
+    pub needs_incarnation: bool,
     /// Its promise.
     pub promised: Ballot,
     /// The first position it keeps.
@@ -59,8 +75,8 @@ pub struct Recovered {
     pub learned: Position,
     /// The ensemble it belongs to, or may form.
     pub configuration: Configuration,
-    /// Whether the ensemble has been formed: its configuration is an entry of the log.
-    pub is_formed: bool,
+    /// The entry that brought the configuration: zero if the ensemble has not been formed.
+    pub configured: Position,
     /// Every run with a position above the watermark.
     pub accepted: Vec<Run>,
 }
@@ -76,7 +92,7 @@ pub enum ProposeError {
         /// The position the truncation itself would have had.
         end: Position,
     },
-    /// Too much is in flight.
+    /// Too much is in flight, or the ensemble is being changed or handed over.
     #[error("too many entries in flight")]
     Full,
     /// The term is not this replica's, or has ended, or has not begun.
@@ -88,14 +104,25 @@ pub enum ProposeError {
 #[derive(Debug)]
 pub struct Replica {
     pub(super) me: Member,
-    pub(super) configuration: Arc<Configuration>,
-    pub(super) is_formed: bool,
+    pub(super) options: Options,
+    /// The newest configuration known to be chosen, or the one this replica helps to form.
+    pub(super) configured: Configured,
+    /// Whether votes of this incarnation count no more, and a new one has to be asked for.
+    pub(super) needs_incarnation: bool,
+    /// Random in each life of the process.
+    pub(super) nonce: u64,
     pub(super) acceptor: Acceptor,
     pub(super) role: Role,
     /// The highest ballot met anywhere: the next candidacy goes above it.
     pub(super) seen: Ballot,
     /// Whether a rejection has been answered by standing again at once since the last timeout.
-    has_stood_again: bool,
+    pub(super) has_stood_again: bool,
+    /// Whether a candidacy has met a newer configuration and has to begin again under it.
+    pub(super) restarts: bool,
+    /// Who is believed to lead.
+    pub(super) leader: Option<Ballot>,
+    /// How regularly it is heard.
+    pub(super) pulse: Pulse,
     pub(super) effects: VecDeque<Effect>,
     /// The last ticket given out.
     asked: Ticket,
@@ -104,7 +131,7 @@ pub struct Replica {
     /// Answers that rest on records not yet durable, in the order of their tickets.
     withheld: VecDeque<(Ticket, ReplicaId, Message)>,
     /// Records that nothing waits for: they go with the next that are asked for.
-    riding: Vec<Record>,
+    pub(super) riding: Vec<Record>,
     /// Messages to itself, handled before a call ends.
     inbox: VecDeque<Message>,
     /// The watermark last asked to be made durable, and the requests that are under way.
@@ -112,7 +139,10 @@ pub struct Replica {
     learned_under_way: VecDeque<(Ticket, Position)>,
     /// Everything up to here can be read back: it is durable, and known to be chosen.
     pub(super) readable: Position,
-    pub(super) timing: Timing,
+    /// The watermark at the time of each request under way, and of the last one done: what was
+    /// learned by then is durable with it, as entries if not as a watermark.
+    held_under_way: VecDeque<(Ticket, Position)>,
+    held: Position,
     pub(super) deadline: Instant,
 }
 
@@ -123,7 +153,7 @@ impl Replica {
     pub const IN_FLIGHT_BYTES: usize = 32 << 20;
 
     /// A replica as its disk describes it. Does nothing until [`Replica::start`].
-    pub fn new(recovered: Recovered, timing: Timing) -> Self {
+    pub fn new(recovered: Recovered, options: Options) -> Self {
         let acceptor = Acceptor::new(
             recovered.status,
             recovered.promised,
@@ -131,14 +161,22 @@ impl Replica {
             recovered.learned,
             &recovered.accepted,
         );
-        Self {
+        let mut replica = Self {
             me: recovered.me,
-            configuration: Arc::new(recovered.configuration),
-            is_formed: recovered.is_formed,
+            options,
+            configured: Configured {
+                position: recovered.configured,
+                configuration: Arc::new(recovered.configuration),
+            },
+            needs_incarnation: recovered.needs_incarnation,
+            nonce: 0,
             seen: acceptor.promised,
             acceptor,
             role: Role::Follower,
             has_stood_again: false,
+            restarts: false,
+            leader: None,
+            pulse: Pulse::default(),
             effects: VecDeque::new(),
             asked: Ticket(0),
             persisted: Ticket(0),
@@ -148,15 +186,27 @@ impl Replica {
             asked_learned: recovered.learned,
             learned_under_way: VecDeque::new(),
             readable: recovered.learned,
-            timing,
+            held_under_way: VecDeque::new(),
+            held: recovered.learned,
             deadline: Instant::FAR,
+        };
+        if replica.awaits_forming() && replica.acceptor.status == Status::Voting {
+            replica.acceptor.status = Status::Starting;
         }
+        if replica.needs_incarnation && replica.acceptor.status == Status::Voting {
+            // Whoever opened the disk could not prove it.
+            replica.acceptor.status = Status::Recovering;
+        }
+        replica
     }
 
     /// Begins. A replica without peers stands for election at once.
     pub fn start(&mut self, now: Instant, rng: &mut Rng) {
+        self.nonce = rng.next_u64();
         self.expect_leader(now, rng);
-        if self.configuration.members.len() == 1 && self.acceptor.status == Status::Voting {
+        if self.is_seatless() {
+            self.ask_to_join();
+        } else if self.is_alone() && self.may_stand() {
             self.campaign(now, rng);
         }
         self.settle(now, rng);
@@ -184,7 +234,38 @@ impl Replica {
 
     /// The ensemble it belongs to.
     pub fn configuration(&self) -> &Configuration {
-        &self.configuration
+        &self.configured.configuration
+    }
+
+    /// The entry that brought the configuration: zero if the ensemble has not been formed.
+    pub fn configured(&self) -> Position {
+        self.configured.position
+    }
+
+    /// Whether the ensemble has been formed: its configuration is an entry of the log.
+    pub fn is_formed(&self) -> bool {
+        self.configured.position > Position::ZERO
+    }
+
+    /// Whether this replica belongs to an ensemble for good: it has been formed, or this replica
+    /// has agreed to form it. A peer that is bound to another cluster must be refused.
+    pub fn is_bound(&self) -> bool {
+        self.is_formed() || self.configuration().members.len() > 1
+    }
+
+    /// Whether it cannot prove what it held, and waits for a new incarnation.
+    pub fn needs_incarnation(&self) -> bool {
+        self.needs_incarnation
+    }
+
+    /// Whether no other replica is a member, or is about to become one.
+    pub fn is_alone(&self) -> bool {
+        let newest = match &self.role {
+            Role::Leader(leader) => leader.unlearned.last(),
+            Role::Candidate(_) | Role::Follower | Role::PreCandidate(_) => None,
+        };
+        let others = |c: &Configuration| c.members.keys().any(|id| *id != self.me.id);
+        !others(self.configuration()) && !newest.is_some_and(|c| others(&c.configuration))
     }
 
     /// Its promise: no lower ballot is accepted.
@@ -211,13 +292,37 @@ impl Replica {
     pub fn leading(&self) -> Option<Ballot> {
         match &self.role {
             Role::Leader(leader) if leader.is_announced => Some(leader.ballot),
-            Role::Leader(_) | Role::Candidate(_) | Role::Follower => None,
+            Role::Leader(_) | Role::Candidate(_) | Role::Follower | Role::PreCandidate(_) => None,
         }
+    }
+
+    /// The term of the replica that is believed to lead, this one or another.
+    pub fn leader(&self) -> Option<Ballot> {
+        self.leader
+    }
+
+    /// What a leader knows of the others; nothing on others.
+    pub fn peers(&self) -> Vec<PeerStatus> {
+        let Role::Leader(leader) = &self.role else {
+            return Vec::new();
+        };
+        let peers = leader.peers.iter().filter(|(id, _)| **id != self.me.id);
+        let status = peers.map(|(id, peer)| PeerStatus {
+            id: *id,
+            incarnation: peer.incarnation,
+            is_member: self.configuration().members.contains_key(id),
+            is_voting: peer.is_voting,
+            sent: peer.sent,
+            matched: peer.matched,
+            learned: peer.learned.unwrap_or_default(),
+            heard: peer.heard,
+        });
+        status.collect()
     }
 
     /// Appends `values` at consecutive positions and gives the first of them.
     ///
-    /// Each comes back as [`Effect::Learned`], in this order; or the term ends by
+    /// Each comes back in [`Effect::Learned`], in this order; or the term ends by
     /// [`Effect::Discarded`] and their outcome is unknown.
     ///
     /// # Errors
@@ -230,14 +335,14 @@ impl Replica {
         values: Vec<Value>,
         rng: &mut Rng,
     ) -> Result<Position, ProposeError> {
-        if self.leading() != Some(ballot) {
-            return Err(ProposeError::NotCoordinator);
-        }
         let first = match &self.role {
-            Role::Leader(leader) => leader.next,
-            Role::Candidate(_) | Role::Follower => return Err(ProposeError::NotCoordinator),
+            Role::Leader(leader) if leader.is_announced && leader.ballot == ballot => leader.next,
+            Role::Leader(_) | Role::Candidate(_) | Role::Follower | Role::PreCandidate(_) => {
+                return Err(ProposeError::NotCoordinator);
+            }
         };
-        if !self.has_room() {
+        let is_last = first.0.checked_add(values.len() as u64 + 1).is_none();
+        if !self.has_room() || is_last {
             return Err(ProposeError::Full);
         }
         for (value, end) in values.iter().zip(first.0..) {
@@ -255,6 +360,11 @@ impl Replica {
 
     /// Whether the window takes more proposals.
     pub fn has_room(&self) -> bool {
+        if let Role::Leader(leader) = &self.role
+            && leader.is_closed()
+        {
+            return false;
+        }
         self.end().0 - self.learned().0 < Self::IN_FLIGHT_MAX
             && self.acceptor.accepted_bytes() < Self::IN_FLIGHT_BYTES
     }
@@ -275,6 +385,12 @@ impl Replica {
             self.learned_under_way.pop_front();
             self.readable = learned;
         }
+        while let Some((waits_for, held)) = self.held_under_way.front().copied()
+            && waits_for <= ticket
+        {
+            self.held_under_way.pop_front();
+            self.held = held;
+        }
         while let Some((waits_for, ..)) = self.withheld.front()
             && *waits_for <= ticket
         {
@@ -282,73 +398,16 @@ impl Replica {
                 self.send_message(to, message);
             }
         }
+        self.feed_waiting();
         self.settle(now, rng);
     }
 
-    /// The deadline has passed. Harmless before.
-    pub fn handle_timeout(&mut self, now: Instant, rng: &mut Rng) {
-        if now < self.deadline {
-            return;
+    /// What is learned here and would survive a crash, if not as learned then as accepted.
+    pub(super) fn held(&self) -> Position {
+        if self.asked == self.persisted {
+            return self.acceptor.learned;
         }
-        match &mut self.role {
-            Role::Leader(_) => self.tick(now),
-            Role::Candidate(_) | Role::Follower => {
-                self.has_stood_again = false;
-                self.expect_leader(now, rng);
-                if self.acceptor.status == Status::Voting && self.configuration.counts(self.me) {
-                    self.campaign(now, rng);
-                }
-            }
-        }
-        self.settle(now, rng);
-    }
-
-    /// What [`Effect::Read`] asked for: learned entries from `from` on, in order.
-    pub fn handle_read(&mut self, peer: ReplicaId, runs: Vec<Run>) {
-        let Some(last) = runs.last().map(Run::last) else {
-            // Truncated meanwhile: the next tick looks again.
-            return;
-        };
-        if let Role::Leader(leader) = &mut self.role
-            && let Some(peer) = leader.peers.get_mut(&peer)
-        {
-            peer.is_reading = false;
-            // What was truncated meanwhile is skipped: the peer is told by `first_kept`.
-            peer.sent = peer.sent.max(last);
-        }
-        let body = Body::Learn {
-            first_kept: self.acceptor.first,
-            runs,
-        };
-        self.send(peer, self.acceptor.promised, body);
-        self.stream(peer);
-    }
-
-    /// A message has come. Whatever it says, it cannot make this replica break the protocol's
-    /// rules.
-    pub fn handle_message(&mut self, now: Instant, message: Message, rng: &mut Rng) {
-        if self.is_plausible(&message) {
-            self.seen = self.seen.max(message.ballot);
-            self.dispatch(now, message, rng);
-        }
-        self.settle(now, rng);
-    }
-
-    /// Bounds what a peer can make this replica believe: no run of elections is that long, and no
-    /// acceptor holds that much above its watermark.
-    fn is_plausible(&self, message: &Message) -> bool {
-        let mut round = message.ballot.round;
-        if let Body::Reject { promised } = &message.body {
-            round = round.max(promised.round);
-        }
-        let is_near = |learned: Position, run: &Run| {
-            run.last().0 <= learned.0.saturating_add(2 * Acceptor::WINDOW)
-        };
-        let is_bounded = match &message.body {
-            Body::Promise { learned, accepted } => accepted.iter().all(|r| is_near(*learned, r)),
-            _ => true,
-        };
-        round <= self.seen.round.saturating_add(u64::from(u32::MAX)) && is_bounded
+        self.held
     }
 
     /// Panics on a broken invariant.
@@ -356,249 +415,10 @@ impl Replica {
     pub fn check_invariants(&self) {
         self.acceptor.check_invariants();
         assert!(self.seen >= self.acceptor.promised);
+        assert!(self.held() <= self.acceptor.learned);
         if let Role::Leader(leader) = &self.role {
             assert_eq!(leader.ballot, self.acceptor.promised, "led past a promise");
             assert!(leader.barrier < leader.next);
-        }
-    }
-
-    fn dispatch(&mut self, now: Instant, message: Message, rng: &mut Rng) {
-        let Message { from, ballot, body } = message;
-        match body {
-            // Only a ballot's owner speaks for it.
-            Body::Prepare | Body::Write { .. } | Body::Heartbeat { .. }
-                if ballot.replica != from.id => {}
-            Body::Prepare => self.on_prepare(now, from, ballot, rng),
-            Body::Write { run, learned } => {
-                // A write's ballot is the run's: a message that says otherwise is nonsense.
-                if run.ballot == ballot && run.first > Position::ZERO && !run.values.is_empty() {
-                    self.on_write(now, from, &run, learned, rng);
-                }
-            }
-            Body::Heartbeat { learned } => self.on_heartbeat(now, from, ballot, learned, rng),
-            Body::Promise { learned, accepted } => {
-                if self.configuration.counts(from)
-                    && let Role::Candidate(candidate) = &mut self.role
-                    && candidate.ballot == ballot
-                {
-                    candidate.add(from.id, learned, accepted);
-                    self.try_to_lead(now);
-                }
-            }
-            Body::Accepted {
-                first,
-                last,
-                learned,
-            } => {
-                if self.configuration.counts(from)
-                    && let Role::Leader(leader) = &mut self.role
-                    && leader.ballot == ballot
-                {
-                    leader.accepted(from, first, last);
-                    leader.progressed(from, learned);
-                    self.learn_as_leader();
-                    self.stream(from.id);
-                }
-            }
-            Body::Progress { learned } => {
-                if let Role::Leader(leader) = &mut self.role {
-                    leader.progressed(from, learned);
-                    self.stream(from.id);
-                }
-            }
-            Body::Reject { promised } => self.on_reject(now, ballot, promised, rng),
-            // It may vote later; until then the timers ask again.
-            Body::Ignored { status: _ } => {}
-            Body::CatchUp { from: position } => {
-                if position <= self.readable {
-                    self.effects.push_back(Effect::Read {
-                        peer: from.id,
-                        from: position.max(self.acceptor.first),
-                        through: self.readable,
-                    });
-                } else {
-                    // Nothing yet: the asker's timer asks again.
-                    self.flush();
-                }
-            }
-            Body::Learn { first_kept, runs } => self.on_learn(now, from, ballot, first_kept, runs),
-        }
-    }
-
-    fn on_prepare(&mut self, now: Instant, from: Member, ballot: Ballot, rng: &mut Rng) {
-        let is_new = match self.acceptor.promise(ballot) {
-            Ok(is_new) => is_new,
-            Err(refusal) => return self.refuse(from, ballot, refusal),
-        };
-        if from.id != self.me.id {
-            self.follow(now, rng);
-        }
-        let accepted = Run::collect(self.acceptor.accepted_from(Position::ZERO));
-        let body = Body::Promise {
-            learned: self.acceptor.learned,
-            accepted,
-        };
-        // DURABILITY: a promise binds only once it cannot be forgotten. One given before rests on
-        // an earlier ticket, which may still be under way.
-        let records = if is_new {
-            vec![Record::Promise(ballot)]
-        } else {
-            Vec::new()
-        };
-        self.persist_then(records, from.id, ballot, body);
-    }
-
-    fn on_write(
-        &mut self,
-        now: Instant,
-        from: Member,
-        run: &Run,
-        learned: Position,
-        rng: &mut Rng,
-    ) {
-        if !self.acceptor.has_room_for(run) {
-            // Silence makes the coordinator send again, after its watermark has made room here.
-            return self.hear_watermark(run.ballot, learned);
-        }
-        let Accepted {
-            runs,
-            is_promise_raised,
-        } = match self.acceptor.write(run) {
-            Ok(accepted) => accepted,
-            Err(refusal) => return self.refuse(from, run.ballot, refusal),
-        };
-        self.follow(now, rng);
-        self.hear_watermark(run.ballot, learned);
-        let mut records: Vec<Record> = Vec::with_capacity(runs.len() + 1);
-        if is_promise_raised {
-            records.push(Record::Promise(run.ballot));
-        }
-        records.extend(runs.into_iter().map(Record::Run));
-        let body = Body::Accepted {
-            first: run.first,
-            last: run.last(),
-            learned: self.acceptor.learned,
-        };
-        self.persist_then(records, from.id, run.ballot, body);
-    }
-
-    fn on_heartbeat(
-        &mut self,
-        now: Instant,
-        from: Member,
-        ballot: Ballot,
-        learned: Position,
-        rng: &mut Rng,
-    ) {
-        if ballot < self.acceptor.promised {
-            return self.refuse(from, ballot, Refusal::Reject(self.acceptor.promised));
-        }
-        self.follow(now, rng);
-        self.hear_watermark(ballot, learned);
-        let learned = self.acceptor.learned;
-        self.send(from.id, ballot, Body::Progress { learned });
-    }
-
-    /// Learns what is held of `ballot` up to its coordinator's watermark.
-    fn hear_watermark(&mut self, ballot: Ballot, learned: Position) {
-        let entries = self.acceptor.learn_accepted(ballot, learned);
-        self.give(entries);
-    }
-
-    fn on_learn(
-        &mut self,
-        now: Instant,
-        from: Member,
-        ballot: Ballot,
-        first_kept: Position,
-        runs: Vec<Run>,
-    ) {
-        if self.acceptor.status == Status::Empty || matches!(self.role, Role::Leader(_)) {
-            return;
-        }
-        if first_kept > self.acceptor.learned.next() {
-            self.acceptor.skip_to(first_kept);
-            self.effects
-                .push_back(Effect::Skipped { first: first_kept });
-            self.persist(vec![Record::First(first_kept)]);
-        }
-        let (entries, new) = self.acceptor.learn_chosen(&runs);
-        let new = Run::collect(new).into_iter();
-        let records: Vec<Record> = new.map(Record::Run).collect();
-        self.give(entries);
-        let learned = self.acceptor.learned;
-        self.persist_then(records, from.id, ballot, Body::Progress { learned });
-        self.try_to_lead(now);
-    }
-
-    fn on_reject(&mut self, now: Instant, ballot: Ballot, promised: Ballot, rng: &mut Rng) {
-        self.seen = self.seen.max(promised);
-        if promised.round < ballot.round || promised == ballot {
-            return;
-        }
-        match &self.role {
-            Role::Leader(leader) if leader.ballot == ballot => self.follow(now, rng),
-            Role::Candidate(candidate) if candidate.ballot == ballot => {
-                self.follow(now, rng);
-                // At once, but once: two candidates that outbid each other need their timers.
-                if !self.has_stood_again {
-                    self.has_stood_again = true;
-                    self.campaign(now, rng);
-                }
-            }
-            // An answer to a term that has ended.
-            Role::Leader(_) | Role::Candidate(_) | Role::Follower => {}
-        }
-    }
-
-    fn refuse(&mut self, to: Member, ballot: Ballot, refusal: Refusal) {
-        let body = match refusal {
-            Refusal::Ignored(status) => Body::Ignored { status },
-            Refusal::Reject(promised) => Body::Reject { promised },
-        };
-        self.send(to.id, ballot, body);
-    }
-
-    /// Ends any term of its own, and waits for a leader to be heard.
-    pub(super) fn follow(&mut self, now: Instant, rng: &mut Rng) {
-        if let Role::Leader(leader) = &self.role {
-            let ballot = leader.ballot;
-            self.effects.push_back(Effect::Discarded { ballot });
-        }
-        self.role = Role::Follower;
-        self.expect_leader(now, rng);
-    }
-
-    pub(super) fn expect_leader(&mut self, now: Instant, rng: &mut Rng) {
-        let election = self.timing.election;
-        self.deadline = now + rng.duration(election, election * 2);
-    }
-
-    /// Gives learned entries to the owner, and takes from them what is meant for the log itself.
-    pub(super) fn give(&mut self, entries: Vec<Entry>) {
-        for entry in entries {
-            match &entry.value {
-                Value::Append(_) | Value::Nop => {}
-                Value::Truncate { to } => {
-                    let to = (*to).min(entry.position);
-                    if to > self.acceptor.first {
-                        self.acceptor.first = to;
-                        self.riding.push(Record::First(to));
-                    }
-                }
-                Value::Configure(configuration) => {
-                    self.configuration = Arc::clone(configuration);
-                    self.is_formed = true;
-                    let record = Record::Configuration(Arc::clone(configuration));
-                    self.riding.push(record);
-                    if self.acceptor.status == Status::Recovering && configuration.counts(self.me) {
-                        self.acceptor.status = Status::Voting;
-                        self.riding.push(Record::Status(Status::Voting));
-                        self.effects.push_back(Effect::Status(Status::Voting));
-                    }
-                }
-            }
-            self.effects.push_back(Effect::Learned(entry));
         }
     }
 
@@ -615,6 +435,8 @@ impl Replica {
             let mark = (self.asked, self.asked_learned);
             self.learned_under_way.push_back(mark);
         }
+        let held = (self.asked, self.acceptor.learned);
+        self.held_under_way.push_back(held);
         self.effects.push_back(Effect::Persist {
             ticket: self.asked,
             records,
@@ -629,11 +451,18 @@ impl Replica {
         ballot: Ballot,
         body: Body,
     ) {
-        let rides = self
-            .riding
-            .iter()
-            .any(|record| matches!(record, Record::Status(_)));
-        if !records.is_empty() || rides {
+        // What has become of this replica must not be forgotten once it has been acted upon.
+        let binds = |record: &Record| match record {
+            Record::Forming(_)
+            | Record::Member(_)
+            | Record::NeedsIncarnation
+            | Record::Promise(_)
+            | Record::Status(_) => true,
+            Record::Configuration(_) | Record::First(_) | Record::Learned(_) | Record::Run(_) => {
+                false
+            }
+        };
+        if !records.is_empty() || self.riding.iter().any(binds) {
             self.persist(records);
         }
         if self.asked > self.persisted {
@@ -644,7 +473,7 @@ impl Replica {
         }
     }
 
-    fn message(&self, ballot: Ballot, body: Body) -> Message {
+    pub(super) fn message(&self, ballot: Ballot, body: Body) -> Message {
         Message {
             from: self.me,
             ballot,
@@ -667,10 +496,19 @@ impl Replica {
     }
 
     /// Handles what this replica has said to itself, until it is silent.
-    fn settle(&mut self, now: Instant, rng: &mut Rng) {
-        while let Some(message) = self.inbox.pop_front() {
-            self.dispatch(now, message, rng);
+    pub(super) fn settle(&mut self, now: Instant, rng: &mut Rng) {
+        loop {
+            while let Some(message) = self.inbox.pop_front() {
+                self.dispatch(now, message, rng);
+            }
+            if !std::mem::take(&mut self.restarts) {
+                break;
+            }
+            // A candidacy has met a newer configuration.
+            self.stand_again_under_newer_configuration(now, rng);
         }
+        self.poll_change(now);
+        self.poll_hand_over(now, rng);
         debug_assert!({
             self.check_invariants();
             true

@@ -18,17 +18,24 @@ struct Durable {
     first: Position,
     learned: Position,
     configuration: Configuration,
-    is_formed: bool,
+    configured: Position,
+    needs_incarnation: bool,
     runs: Vec<Run>,
 }
 
 impl Durable {
     fn apply(&mut self, record: Record) {
         match record {
-            Record::Configuration(configuration) => {
-                self.configuration = (*configuration).clone();
-                self.is_formed = true;
+            Record::Configuration(configured) => {
+                self.configuration = (*configured.configuration).clone();
+                self.configured = configured.position;
             }
+            Record::Forming(configuration) => self.configuration = (*configuration).clone(),
+            Record::Member(me) => {
+                self.me = me;
+                self.needs_incarnation = false;
+            }
+            Record::NeedsIncarnation => self.needs_incarnation = true,
             Record::First(first) => self.first = self.first.max(first),
             Record::Learned(learned) => self.learned = self.learned.max(learned),
             Record::Promise(ballot) => self.promised = self.promised.max(ballot),
@@ -53,7 +60,8 @@ impl Durable {
             first: self.first,
             learned: self.learned,
             configuration: self.configuration.clone(),
-            is_formed: self.is_formed,
+            configured: self.configured,
+            needs_incarnation: self.needs_incarnation,
             accepted: self.runs.clone(),
         }
     }
@@ -67,6 +75,14 @@ struct Node {
     given: Position,
     /// The highest promise ever answered with: must survive every crash.
     promised: Ballot,
+}
+
+fn seat(member: &Member) -> (ReplicaId, Seat) {
+    let seat = Seat {
+        incarnation: member.incarnation,
+        address: member.id.to_string().into(),
+    };
+    (member.id, seat)
 }
 
 struct World {
@@ -98,8 +114,9 @@ impl World {
                 promised: Ballot::ZERO,
                 first: Position::FIRST,
                 learned: Position::ZERO,
-                configuration: Configuration::majority(7, &members),
-                is_formed: false,
+                configuration: Configuration::majority(7, members.iter().map(seat)),
+                configured: Position::ZERO,
+                needs_incarnation: false,
                 runs: Vec::new(),
             },
             unsynced: VecDeque::new(),
@@ -156,8 +173,8 @@ impl World {
                 self.check_sent(id, &message);
                 self.network.push((to, message));
             }
-            Effect::Learned(entry) => {
-                let node = self.node(id);
+            Effect::Learned(run) => run.entries().for_each(|entry| {
+                let node = self.nodes.get_mut(&id).unwrap();
                 assert_eq!(entry.position, node.given.next(), "{id} is given a gap");
                 node.given = entry.position;
                 let value = entry.value.clone();
@@ -167,7 +184,7 @@ impl World {
                     "{id} learned another value at {}",
                     entry.position
                 );
-            }
+            }),
             Effect::Skipped { first } => self.node(id).given = first.before(),
             Effect::Leading { ballot } => {
                 let other = self.led.insert(ballot.round, id);
@@ -178,7 +195,14 @@ impl World {
                     "{id} leads blind"
                 );
             }
-            Effect::Discarded { .. } | Effect::Status(_) => {}
+            Effect::Broadcast { .. }
+            | Effect::ChangeFailed { .. }
+            | Effect::Configured(_)
+            | Effect::Discarded { .. }
+            | Effect::Leader(_)
+            | Effect::ReadFailed { .. }
+            | Effect::ReadReady { .. }
+            | Effect::Status(_) => {}
             Effect::Read {
                 peer,
                 from,
@@ -230,7 +254,12 @@ impl World {
             heartbeat: Duration::from_millis(30),
         };
         node.given = node.durable.learned;
-        node.core = Some(Replica::new(node.durable.recovered(), timing));
+        let options = Options {
+            timing,
+            has_peers: node.durable.configuration.members.len() > 1,
+            ..Options::default()
+        };
+        node.core = Some(Replica::new(node.durable.recovered(), options));
         self.with(id, Replica::start);
     }
 

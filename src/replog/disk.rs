@@ -93,7 +93,8 @@ impl Disk {
             learned: Position::ZERO,
             swept: Position::FIRST,
             configuration,
-            is_formed: false,
+            configured: Position::ZERO,
+            needs_incarnation: false,
             sequence: 1,
             runs: 0,
             hash: 0,
@@ -135,7 +136,8 @@ impl Disk {
             first: disk.meta.first,
             learned: disk.meta.learned,
             configuration: disk.meta.configuration.clone(),
-            is_formed: disk.meta.is_formed,
+            configured: disk.meta.configured,
+            needs_incarnation: disk.meta.needs_incarnation,
             accepted,
         };
         Ok((disk, recovered))
@@ -161,12 +163,20 @@ impl Disk {
         let mut added: BTreeMap<Vec<u8>, u64> = BTreeMap::new();
         for record in records {
             match record {
-                Record::Configuration(configuration) => {
-                    self.meta.configuration = (*configuration).clone();
-                    self.meta.is_formed = true;
+                Record::Configuration(configured) => {
+                    self.meta.configuration = (*configured.configuration).clone();
+                    self.meta.configured = configured.position;
                 }
                 Record::First(first) => self.meta.first = self.meta.first.max(first),
+                Record::Forming(configuration) => {
+                    self.meta.configuration = (*configuration).clone();
+                }
                 Record::Learned(learned) => self.meta.learned = self.meta.learned.max(learned),
+                Record::Member(me) => {
+                    self.meta.me = me;
+                    self.meta.needs_incarnation = false;
+                }
+                Record::NeedsIncarnation => self.meta.needs_incarnation = true,
                 Record::Promise(ballot) => self.meta.promised = self.meta.promised.max(ballot),
                 Record::Status(status) => self.meta.status = status,
                 Record::Run(run) => {

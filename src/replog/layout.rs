@@ -221,7 +221,7 @@ fn make_replica(directory: &Path, owner: &fs::Metadata, rng: &mut Rng) -> io::Re
     let cluster = (u128::from(rng.next_u64()) << 64) | u128::from(rng.next_u64());
     let failed = |error: super::store::StoreError| io::Error::other(error.to_string());
     let store = FjallStore::open(&directory.join(STORE)).map_err(failed)?;
-    let configuration = Configuration::majority(cluster, &[me]);
+    let configuration = Configuration::alone(cluster, me);
     let promised = first_ballot(clock::wall());
     let evidence = Disk::create(&store, me, configuration, promised).map_err(failed)?;
     // The database writes in the background: it has to be gone before its files are synced and

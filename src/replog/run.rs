@@ -7,7 +7,7 @@ use super::writer::{self, Done, JOBS_MAX, Job};
 use crate::base::clock::{self, Instant};
 use crate::base::rng::Rng;
 use crate::paxos::{
-    Ballot, Effect, Entry, Position, ProposeError, Recovered, Replica, Run, Ticket, Timing, Value,
+    Ballot, Effect, Entry, Options, Position, ProposeError, Recovered, Replica, Run, Ticket, Value,
 };
 use crate::rt;
 use async_channel::{Receiver, Sender, TrySendError};
@@ -116,7 +116,7 @@ impl Runner {
         let (tell, done) = async_channel::bounded(JOBS_MAX);
         let thread = writer::spawn(disk, todo, tell)?;
         Ok(Self {
-            core: Replica::new(recovered, Timing::default()),
+            core: Replica::new(recovered, Options::default()),
             rng,
             store,
             jobs,
@@ -341,7 +341,7 @@ impl Runner {
                         return Some(self.writer_failed());
                     }
                 }
-                Effect::Learned(entry) => self.give(entry),
+                Effect::Learned(run) => run.entries().for_each(|entry| self.give(entry)),
                 Effect::Leading { ballot } => self.outbox.push_back(LogEvent::Leading { ballot }),
                 Effect::Discarded { ballot } => {
                     self.in_flight.clear();
@@ -367,6 +367,12 @@ impl Runner {
                     }
                 }
                 // A replica without peers has nobody to send to; one with peers loses messages.
+                Effect::Broadcast { .. }
+                | Effect::ChangeFailed { .. }
+                | Effect::Configured(_)
+                | Effect::Leader(_)
+                | Effect::ReadFailed { .. }
+                | Effect::ReadReady { .. } => {}
                 Effect::Send { to, message } => {
                     log::debug!("no way to replica {to} for {:?}", message.body);
                 }

@@ -6,7 +6,7 @@
 
 use crate::base::frame::{self, HEADER_BYTES};
 use crate::paxos::{
-    Ballot, Configuration, Incarnation, Member, Position, ReplicaId, Run, Status, Value,
+    Ballot, Configuration, Incarnation, Member, Position, ReplicaId, Run, Seat, Status, Value,
 };
 use serde::{Deserialize, Serialize, Serializer};
 use std::sync::Arc;
@@ -53,8 +53,10 @@ pub struct Meta {
     pub swept: Position,
     /// The ensemble, or the one it may form.
     pub configuration: Configuration,
-    /// Whether that is an entry of the log.
-    pub is_formed: bool,
+    /// The entry that brought it: zero if none has.
+    pub configured: Position,
+    /// Whether a new incarnation has to be asked for.
+    pub needs_incarnation: bool,
     /// Rises by one with every group commit.
     pub sequence: u64,
     /// How many runs there are.
@@ -93,7 +95,8 @@ struct MetaV1 {
     learned: u64,
     swept: u64,
     configuration: ConfigurationV1,
-    is_formed: bool,
+    configured: u64,
+    needs_incarnation: bool,
     sequence: u64,
     runs: u64,
     hash: u64,
@@ -117,6 +120,7 @@ struct ConfigurationV1 {
 struct MemberV1 {
     replica: u64,
     incarnation: u32,
+    address: String,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -267,9 +271,10 @@ impl From<&Configuration> for ConfigurationV1 {
             cluster: configuration.cluster,
             feature_level: configuration.feature_level,
             members: members
-                .map(|(id, incarnation)| MemberV1 {
+                .map(|(id, seat)| MemberV1 {
                     replica: id.0,
-                    incarnation: incarnation.0,
+                    incarnation: seat.incarnation.0,
+                    address: seat.address.as_ref().to_owned(),
                 })
                 .collect(),
             quorum: configuration.quorum,
@@ -284,7 +289,13 @@ impl From<ConfigurationV1> for Configuration {
             cluster: stored.cluster,
             feature_level: stored.feature_level,
             members: members
-                .map(|m| (ReplicaId(m.replica), Incarnation(m.incarnation)))
+                .map(|m| {
+                    let seat = Seat {
+                        incarnation: Incarnation(m.incarnation),
+                        address: m.address.into(),
+                    };
+                    (ReplicaId(m.replica), seat)
+                })
                 .collect(),
             quorum: stored.quorum,
         }
@@ -323,7 +334,8 @@ impl Meta {
             learned: self.learned.0,
             swept: self.swept.0,
             configuration: (&self.configuration).into(),
-            is_formed: self.is_formed,
+            configured: self.configured.0,
+            needs_incarnation: self.needs_incarnation,
             sequence: self.sequence,
             runs: self.runs,
             hash: self.hash,
@@ -353,7 +365,8 @@ impl Meta {
             learned: Position(stored.learned),
             swept: Position(stored.swept),
             configuration: stored.configuration.into(),
-            is_formed: stored.is_formed,
+            configured: Position(stored.configured),
+            needs_incarnation: stored.needs_incarnation,
             sequence: stored.sequence,
             runs: stored.runs,
             hash: stored.hash,

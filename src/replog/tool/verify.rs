@@ -1,7 +1,7 @@
 //! `aurora-log verify`.
 
 use super::{Failure, args};
-use crate::paxos::{Recovered, Run};
+use crate::paxos::{Position, Recovered, Run};
 use crate::replog::OpenError;
 use crate::replog::disk::Disk;
 use crate::replog::layout::{self, Holding};
@@ -56,7 +56,7 @@ pub(super) fn describe(recovered: &Recovered, out: &mut dyn Write) -> Result<(),
     let end = recovered.accepted.iter().map(Run::last).max();
     writeln!(out, "replica     {}", recovered.me.id)?;
     writeln!(out, "incarnation {}", recovered.me.incarnation.0)?;
-    let formed = if recovered.is_formed {
+    let formed = if recovered.configured > Position::ZERO {
         ""
     } else {
         " (not formed yet)"
