@@ -65,7 +65,8 @@ impl Cluster {
         }
     }
 
-    /// Where the scheduler answers, with a slash at the end.
+    /// Where the scheduler answers, with a slash at the end; where several are given, separated by commas,
+    /// any of which may lead, all of them.
     ///
     /// # Errors
     ///
@@ -83,11 +84,15 @@ impl Cluster {
         let Some(uri) = self.text("scheduler_uri")? else {
             return Err(self.wrong("neither scheduler_uri nor zk is given".to_owned()));
         };
-        if !uri.starts_with("http://") && !uri.starts_with("https://") {
-            let reason = format!("scheduler_uri '{uri}' must begin with http:// or https://");
-            return Err(self.wrong(reason));
+        let mut uris = Vec::new();
+        for uri in uri.split(',').map(str::trim) {
+            if !uri.starts_with("http://") && !uri.starts_with("https://") {
+                let reason = format!("scheduler_uri '{uri}' must begin with http:// or https://");
+                return Err(self.wrong(reason));
+            }
+            uris.push(format!("{}/", uri.trim_end_matches('/')));
         }
-        Ok(format!("{}/", uri.trim_end_matches('/')))
+        Ok(uris.join(","))
     }
 
     /// Where people see the scheduler's pages, with a slash at the end.
@@ -98,7 +103,10 @@ impl Cluster {
     pub fn display_uri(&self) -> Result<String, ClusterError> {
         match self.text("proxy_url")? {
             Some(url) => Ok(format!("{}/", url.trim_end_matches('/'))),
-            None => self.scheduler_uri(),
+            None => {
+                let uris = self.scheduler_uri()?;
+                Ok(uris.split(',').next().unwrap_or_default().to_owned())
+            }
         }
     }
 
@@ -250,6 +258,17 @@ mod tests {
         let clusters = load(odd).unwrap();
         assert_eq!(clusters.get("x,]").unwrap().properties["s"], "\",}");
         assert!(load("[,]").is_ok() && load("[1,,2]").is_err());
+    }
+
+    #[test]
+    fn several_schedulers_are_one_cluster() {
+        let clusters =
+            load(r#"[{"name": "a", "scheduler_uri": "http://one, https://two/"}]"#).unwrap();
+        let cluster = clusters.get("a").unwrap();
+        assert_eq!(cluster.scheduler_uri().unwrap(), "http://one/,https://two/");
+        assert_eq!(cluster.display_uri().unwrap(), "http://one/");
+        let odd = load(r#"[{"name": "a", "scheduler_uri": "http://one,two"}]"#).unwrap();
+        assert!(odd.get("a").unwrap().scheduler_uri().is_err());
     }
 
     #[test]

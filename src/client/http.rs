@@ -21,11 +21,13 @@ const MAX_REDIRECTS: usize = 5;
 const CONNECT: Duration = Duration::from_secs(10);
 const REPLY: Duration = Duration::from_secs(120);
 
-/// A connection to one scheduler, and to the leader that it names.
+/// Calls to the schedulers of one cluster, and to the leader that they name.
 pub struct HttpTransport {
     agent: ureq::Agent,
-    /// Where calls go: ends in `/api`.
-    endpoint: String,
+    /// Where calls may go: each ends in `/api`.
+    endpoints: Vec<String>,
+    /// The one that was of use last.
+    current: usize,
     settings: Settings,
     sequence: i32,
     /// Why no call can be made at all.
@@ -33,7 +35,8 @@ pub struct HttpTransport {
 }
 
 impl HttpTransport {
-    /// Prepares calls to the scheduler whose pages are below `uri`. Nothing is sent yet.
+    /// Prepares calls to the scheduler whose pages are below `uri`, or to several, separated by commas.
+    /// Nothing is sent yet.
     pub fn new(uri: &str, settings: &Settings) -> Self {
         let (roots, unusable) = match roots(settings) {
             Ok(roots) => (roots, None),
@@ -49,12 +52,13 @@ impl HttpTransport {
             .max_idle_connections(0)
             .tls_config(TlsConfig::builder().root_certs(roots).build())
             .user_agent("Aurora V2");
-        if is_local(uri) {
+        if uri.split(',').all(is_local) {
             config = config.proxy(None);
         }
         Self {
             agent: config.build().new_agent(),
-            endpoint: format!("{uri}api"),
+            endpoints: uri.split(',').map(|uri| format!("{uri}api")).collect(),
+            current: 0,
             settings: settings.clone(),
             sequence: 0,
             unusable,
@@ -89,9 +93,37 @@ impl Transport for HttpTransport {
         }
         self.sequence = self.sequence.wrapping_add(1);
         let body = message::encode_call(Protocol::Binary, self.sequence, request);
-        let mut url = self.endpoint.clone();
+        let mut last = None;
+        for _ in 0..self.endpoints.len() {
+            match self.follow(request, id, &body) {
+                // By its meaning nothing was done: another scheduler may lead.
+                Err(TransportError::NotSent(reason)) => {
+                    last = Some(TransportError::NotSent(reason));
+                }
+                Err(broken @ TransportError::Broken(_)) => {
+                    // Unknown what was done; who asks again asks another one.
+                    self.current = (self.current + 1) % self.endpoints.len();
+                    return Err(broken);
+                }
+                result => return result,
+            }
+            self.current = (self.current + 1) % self.endpoints.len();
+        }
+        Err(last.expect("there is at least one endpoint, and each has failed"))
+    }
+}
+
+impl HttpTransport {
+    /// Calls the current scheduler, or where it sends us.
+    fn follow(
+        &self,
+        request: &Request,
+        id: Option<&str>,
+        body: &[u8],
+    ) -> Result<Reply, TransportError> {
+        let mut url = self.endpoints[self.current].clone();
         for _ in 0..=MAX_REDIRECTS {
-            let mut response = self.post(&url, id, &body)?;
+            let mut response = self.post(&url, id, body)?;
             let status = response.status();
             if status.is_redirection() {
                 url = redirect(&url, response.headers().get(header::LOCATION))?;

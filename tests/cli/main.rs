@@ -381,6 +381,26 @@ Inactive tasks (1):
 }
 
 #[test]
+fn of_several_schedulers_one_that_is_down_or_knows_no_leader_is_passed_over() {
+    let bench = Bench::new();
+    let idle = Fake::start();
+    // Nobody listens on port 1.
+    let clusters = format!(
+        r#"[{{"name": "west", "scheduler_uri": "http://127.0.0.1:1,http://{},http://{}"}}]"#,
+        idle.address, bench.fake.address
+    );
+    bench.folder.file("clusters.json", &clusters);
+    bench.fake.put("www", "hello", 1);
+    idle.spoil(
+        "getJobs",
+        Mishap::Http("503 Service Unavailable".to_owned()),
+    );
+    assert_eq!(bench.run("job list west").out, "west/www/prod/hello\n");
+    assert!(idle.calls().is_empty() || idle.calls() == ["getJobs"]);
+    assert_eq!(bench.fake.calls(), ["getJobs"]);
+}
+
+#[test]
 fn status_of_nothing_is_an_error_but_not_in_json() {
     let bench = Bench::new();
     bench.run("job status west/www/prod/nothing").expect(
