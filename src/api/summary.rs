@@ -2,6 +2,8 @@
 
 use super::Api;
 use super::respond::{self, Answer};
+use crate::base::clock;
+use crate::domain::cron;
 use crate::model::{self, JobKey, ScheduleStatus, ScheduledTask};
 use crate::storage::Tables;
 use crate::thrift::api::*;
@@ -22,8 +24,8 @@ impl Api {
             }
         }
         for cron in cron_jobs(&tables, role) {
-            let config = convert::job_configuration_to_wire(cron);
-            configs.insert(cron.key.clone(), config);
+            let config = convert::job_configuration_to_wire(&cron.job);
+            configs.insert(cron.job.key.clone(), config);
         }
         Ok(respond::found(ResponseResult::GetJobsResult(
             GetJobsResult {
@@ -35,24 +37,26 @@ impl Api {
     pub(super) async fn get_job_summary(&self, args: &GetJobSummary) -> Answer {
         let tables = self.scheduler.read().await?;
         let role = restriction(args.role.as_ref());
+        let now = clock::wall();
         let mut summaries = BTreeMap::new();
         for job in jobs(&tables, role) {
             let tasks: Vec<_> = tables.tasks_of_job(job).collect();
             let summary = JobSummary {
                 job: synthesised(job, &tasks),
                 stats: Some(stats(&tasks)),
-                next_cron_run_ms: 0,
+                next_cron_run_ms: None,
             };
             summaries.insert(job.clone(), summary);
         }
         for cron in cron_jobs(&tables, role) {
             let summary = summaries
-                .entry(cron.key.clone())
+                .entry(cron.job.key.clone())
                 .or_insert_with(|| JobSummary {
                     stats: Some(JobStats::default()),
                     ..JobSummary::default()
                 });
-            summary.job = Some(convert::job_configuration_to_wire(cron));
+            summary.job = Some(convert::job_configuration_to_wire(&cron.job));
+            summary.next_cron_run_ms = cron::next_run(cron, now).map(|at| at.as_ms());
         }
         Ok(respond::found(ResponseResult::JobSummaryResult(
             JobSummaryResult {
@@ -68,7 +72,7 @@ impl Api {
             roles.entry(job.role()).or_default().0 += 1;
         }
         for cron in tables.cron_jobs() {
-            roles.entry(cron.key.role()).or_default().1 += 1;
+            roles.entry(cron.job.key.role()).or_default().1 += 1;
         }
         let summary = |(role, (jobs, crons)): (&str, (i32, i32))| RoleSummary {
             role: Some(role.to_owned()),
@@ -134,9 +138,9 @@ fn jobs<'a>(
 fn cron_jobs<'a>(
     tables: &'a Tables,
     role: Option<&'a str>,
-) -> impl Iterator<Item = &'a Arc<model::JobConfiguration>> {
+) -> impl Iterator<Item = &'a Arc<model::CronJob>> {
     let wanted = move |key: &JobKey| role.is_none_or(|role| role == key.role());
-    tables.cron_jobs().filter(move |cron| wanted(&cron.key))
+    tables.cron_jobs().filter(move |cron| wanted(&cron.job.key))
 }
 
 /// The job that `tasks` are of, as its latest active task describes it; `None` without tasks.

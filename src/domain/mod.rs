@@ -3,6 +3,7 @@
 //! Nothing here waits, reads a clock or holds a handle to the world: time and randomness are arguments,
 //! so that whole histories can be replayed from a seed.
 
+pub mod cron;
 #[cfg(test)]
 mod fixture;
 pub mod flapping;

@@ -5,6 +5,7 @@
 
 mod constraint;
 mod container;
+mod cron;
 mod host;
 mod identifier;
 mod job;
@@ -17,6 +18,7 @@ mod update;
 
 pub use constraint::{Constraint, ConstraintKind};
 pub use container::{Container, DockerParameter, Image, Volume, VolumeMode};
+pub use cron::{CRON_RUNS_KEPT, CronJob, CronOutcome, CronRun, CronTrigger};
 pub use host::{
     AgentId, AgentSession, Attribute, HostAttributes, MaintenanceMode, MaintenanceRequest,
 };

@@ -4,7 +4,7 @@ use super::answer::Answer;
 use super::updates::UpdateOp;
 use crate::base::clock::Timestamp;
 use crate::model::{
-    AgentId, HostAttributes, InstanceId, JobConfiguration, JobKey, MaintenanceRequest, NamedPorts,
+    AgentId, CronJob, CronRun, HostAttributes, InstanceId, JobKey, MaintenanceRequest, NamedPorts,
     Quota, ScheduledTask, TaskConfig, TaskEvent, TaskId, UpdateKey,
 };
 use std::sync::Arc;
@@ -40,6 +40,15 @@ pub enum Op {
         /// That point.
         before: Timestamp,
     },
+    /// Takes down a decision about a cron job's run, or what came of it.
+    NoteCronRun {
+        /// The job.
+        job: JobKey,
+        /// The run, which takes the place of the one of its number.
+        run: CronRun,
+        /// Where the job's cursor is after it. It does not go back.
+        cursor: Timestamp,
+    },
     /// Forgets a cron job.
     RemoveCronJob {
         /// Its key.
@@ -69,7 +78,7 @@ pub enum Op {
         answer: Answer,
     },
     /// Stores a cron job.
-    SetCronJob(Arc<JobConfiguration>),
+    SetCronJob(Arc<CronJob>),
     /// Stores the id under which a Mesos master knows us.
     SetFrameworkId(String),
     /// Stores what is known of a machine.
@@ -117,6 +126,9 @@ pub struct Leader {
 /// An operation does not fit the tables: the log and the tables have come apart.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum ApplyError {
+    /// There is no such cron job.
+    #[error("cron job {0} does not exist")]
+    UnknownCronJob(JobKey),
     /// A task of this id is there already.
     #[error("task {0} exists already")]
     TaskExists(TaskId),

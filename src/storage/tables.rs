@@ -5,7 +5,7 @@ use super::op::{ApplyError, Leader, Op};
 use super::updates::Updates;
 use crate::base::clock::Timestamp;
 use crate::model::{
-    AgentId, HostAttributes, InstanceId, JobConfiguration, JobKey, MaintenanceRequest, Quota,
+    AgentId, CronJob, HostAttributes, InstanceId, JobKey, MaintenanceRequest, Quota,
     Resources, ScheduleStatus, ScheduledTask, TaskConfig, TaskEvent, TaskId,
 };
 use imbl::{OrdMap, OrdSet};
@@ -25,7 +25,7 @@ pub struct Tables {
     ended: OrdSet<(Timestamp, TaskId)>,
     counts: [i64; 19],
     quotas: OrdMap<String, Quota>,
-    cron_jobs: OrdMap<JobKey, Arc<JobConfiguration>>,
+    cron_jobs: OrdMap<JobKey, Arc<CronJob>>,
     hosts: OrdMap<String, Arc<HostAttributes>>,
     answers: OrdMap<String, Arc<Answer>>,
     answer_ages: OrdSet<(Timestamp, String)>,
@@ -228,12 +228,12 @@ impl Tables {
     }
 
     /// A cron job.
-    pub fn cron_job(&self, job: &JobKey) -> Option<&Arc<JobConfiguration>> {
+    pub fn cron_job(&self, job: &JobKey) -> Option<&Arc<CronJob>> {
         self.cron_jobs.get(job)
     }
 
     /// All cron jobs, in the order of their keys.
-    pub fn cron_jobs(&self) -> impl Iterator<Item = &Arc<JobConfiguration>> {
+    pub fn cron_jobs(&self) -> impl Iterator<Item = &Arc<CronJob>> {
         self.cron_jobs.values()
     }
 
@@ -336,6 +336,14 @@ impl Tables {
                 self.put(Arc::new(new));
             }
             Op::ForgetAnswers { before } => self.forget_answers(*before),
+            Op::NoteCronRun { job, run, cursor } => {
+                let known = self.cron_jobs.get(job);
+                let known = known.ok_or_else(|| ApplyError::UnknownCronJob(job.clone()))?;
+                let mut cron = CronJob::clone(known);
+                cron.cursor = cron.cursor.max(*cursor);
+                cron.note(run.clone());
+                self.cron_jobs.insert(job.clone(), Arc::new(cron));
+            }
             Op::RemoveCronJob { job } => {
                 self.cron_jobs.remove(job);
             }
@@ -370,7 +378,7 @@ impl Tables {
                 }
             }
             Op::SetCronJob(job) => {
-                self.cron_jobs.insert(job.key.clone(), Arc::clone(job));
+                self.cron_jobs.insert(job.job.key.clone(), Arc::clone(job));
             }
             Op::SetFrameworkId(id) => self.framework_id = Some(id.as_str().into()),
             Op::SetLeader(leader) => self.leader = Some(Arc::new(leader.clone())),

@@ -15,11 +15,11 @@ impl Tables {
                 sum.add(&task.config, 1);
             }
         }
-        for cron in self.cron_jobs().filter(|cron| cron.key.role() == role) {
+        for cron in self.cron_jobs().filter(|cron| cron.job.key.role() == role) {
             let running = self
-                .active_tasks_of_job(&cron.key)
+                .active_tasks_of_job(&cron.job.key)
                 .map(|task| &*task.config);
-            sum.add_cron(&cron.task, cron.instance_count, running);
+            sum.add_cron(&cron.job.task, cron.job.instance_count, running);
         }
         sum
     }

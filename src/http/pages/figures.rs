@@ -113,7 +113,7 @@ pub(super) fn roles(tables: &Tables) -> BTreeMap<String, RoleRow> {
         }
     }
     for cron in tables.cron_jobs() {
-        rows.entry(cron.key.role().to_owned())
+        rows.entry(cron.job.key.role().to_owned())
             .or_default()
             .cron_jobs += 1;
     }
@@ -203,7 +203,7 @@ impl JobRow {
 /// The jobs and cron jobs of a role, in order; of one environment if it is given.
 pub(super) fn jobs(tables: &Tables, role: &str, environment: Option<&str>) -> Vec<JobRow> {
     let mut keys: Vec<&JobKey> = tables.jobs_of_role(role).collect();
-    let crons = tables.cron_jobs().map(|cron| &cron.key);
+    let crons = tables.cron_jobs().map(|cron| &cron.job.key);
     keys.extend(crons.filter(|key| key.role() == role && tables.job(key).is_none()));
     keys.retain(|key| environment.is_none_or(|wanted| key.environment() == wanted));
     keys.sort();

@@ -102,7 +102,7 @@ fn job_page(context: &Context, key: &JobKey, from: usize) -> Page {
             @if !ended.is_empty() { small { a href="#ended" { "ended tasks" } } }
         }
         (tiles(&counts))
-        @if let Some(schedule) = cron.and_then(|cron| cron.cron_schedule.as_ref()) {
+        @if let Some(schedule) = cron.and_then(|cron| cron.job.cron_schedule.as_ref()) {
             p { "Scheduled " code { (schedule) } }
         }
         (grid(key, &active))
@@ -110,7 +110,7 @@ fn job_page(context: &Context, key: &JobKey, from: usize) -> Page {
         @if active.is_empty() { p.soft { "Nothing of this job is active." } }
         @else { (task_table(context, shown, false)) }
         (pager(key, from, active.len()))
-        (configurations(&active, cron.map(|cron| &cron.task)))
+        (configurations(&active, cron.map(|cron| &cron.job.task)))
         @if !ended.is_empty() {
             h2 id="ended" { "Ended" small { "latest " (ended.len()) } }
             (task_table(context, &ended, false))

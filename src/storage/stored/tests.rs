@@ -5,6 +5,7 @@ use crate::base::clock::Timestamp;
 use crate::base::rng::Rng;
 use crate::model::{
     AgentId, Attribute, Constraint, ConstraintKind, Container, CronCollisionPolicy,
+    CronJob, CronOutcome, CronRun, CronTrigger,
     DockerParameter, ExecutorConfig, FetcherUri, HostAttributes, Image, InstanceConfig,
     InstanceRange, InstanceUpdateEvent, JobConfiguration, JobKey, JobUpdate, MaintenanceMode,
     MaintenanceRequest, Metadata, MilliCpus, PartitionPolicy, PulseStatus, Resources,
@@ -198,14 +199,7 @@ fn other_ops() -> Vec<Op> {
             before: Timestamp(4),
         },
         Op::SetAnswer { request, answer },
-        Op::SetCronJob(Arc::new(JobConfiguration {
-            key: job.clone(),
-            owner: None,
-            cron_schedule: Some("* * * * *".into()),
-            cron_collision_policy: CronCollisionPolicy::CancelNew,
-            task: config(3),
-            instance_count: 3,
-        })),
+        Op::SetCronJob(Arc::new(cron_job(&job))),
         Op::RemoveCronJob { job },
         Op::SetFrameworkId("framework".into()),
         Op::SetHost(Arc::new(HostAttributes {
@@ -227,6 +221,60 @@ fn other_ops() -> Vec<Op> {
             event: event(ScheduleStatus::Pending),
         },
     ]
+}
+
+fn cron_job(key: &JobKey) -> CronJob {
+    CronJob {
+        job: Arc::new(JobConfiguration {
+            key: key.clone(),
+            owner: None,
+            cron_schedule: Some("* * * * *".into()),
+            cron_collision_policy: CronCollisionPolicy::CancelNew,
+            task: config(3),
+            instance_count: 3,
+        }),
+        zone: "Europe/Berlin".into(),
+        version: 7,
+        cursor: Timestamp(1_700_000_000_000),
+        runs: vec![cron_run(1, CronOutcome::Waiting)],
+    }
+}
+
+fn cron_run(number: u64, outcome: CronOutcome) -> CronRun {
+    CronRun {
+        number,
+        trigger: match number % 2 {
+            0 => CronTrigger::Schedule,
+            _ => CronTrigger::User("someone".into()),
+        },
+        at: Timestamp(1_700_000_000_000),
+        decided: Timestamp(1_700_000_000_123),
+        outcome,
+    }
+}
+
+fn cron_ops() -> Vec<Op> {
+    let (started, ended) = (Timestamp(1_700_000_000_200), Timestamp(1_700_000_000_300));
+    let first = Timestamp(1_690_000_000_000);
+    let outcomes = [
+        CronOutcome::Cancelled,
+        CronOutcome::Ended {
+            started,
+            ended,
+            failed: 2,
+        },
+        CronOutcome::Missed { first, count: 3 },
+        CronOutcome::Overtaken,
+        CronOutcome::Started { at: started },
+        CronOutcome::Waiting,
+        CronOutcome::WouldOverlap,
+    ];
+    let note = |(number, outcome)| Op::NoteCronRun {
+        job: JobKey::new("role", "prod", "cron").unwrap(),
+        run: cron_run(number, outcome),
+        cursor: Timestamp(1_700_000_000_000),
+    };
+    (1..).zip(outcomes).map(note).collect()
 }
 
 fn maintenance_ops() -> Vec<Op> {
@@ -358,6 +406,10 @@ fn records() -> Vec<Record> {
         Record::Ops {
             version: 303,
             ops: update_ops(),
+        },
+        Record::Ops {
+            version: 304,
+            ops: cron_ops(),
         },
     ]
 }

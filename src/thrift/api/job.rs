@@ -31,7 +31,7 @@ thrift_struct! {
     JobSummary {
         1 job "job": opt JobConfiguration,
         2 stats "stats": opt JobStats,
-        3 next_cron_run_ms "nextCronRunMs": plain i64,
+        3 next_cron_run_ms "nextCronRunMs": opt i64,
     }
 
     /// Instances from first to last, both included.

@@ -4,6 +4,7 @@
 //! of a record repeat them.
 
 mod config;
+mod cron;
 mod maintenance;
 mod pool;
 mod record;

@@ -1,12 +1,13 @@
 //! Frozen copies of records and ops.
 
 use super::config::{JobKeyV1, ResourcesV1};
+use super::cron::{CronJobV1, CronRunV1};
 use super::maintenance::MaintenanceV1;
 use super::pool::{PoolV1, Reader, Writer, impossible};
 use super::update::{ReplyResultV1, UpdateOpV1};
 use crate::base::clock::Timestamp;
 use crate::model::{
-    AgentId, Attribute, CronCollisionPolicy, HostAttributes, JobConfiguration, MaintenanceMode,
+    AgentId, Attribute, HostAttributes, MaintenanceMode,
     ScheduleStatus, ScheduledTask, TaskEvent, TaskId,
 };
 use crate::storage::answer::{Answer, Reply, ReplyCode};
@@ -67,16 +68,6 @@ struct HostV1 {
 }
 
 #[derive(Debug, Serialize, Deserialize)]
-struct CronJobV1 {
-    key: JobKeyV1,
-    owner: Option<String>,
-    schedule: Option<String>,
-    collision_policy: u8,
-    config: u32,
-    instances: u32,
-}
-
-#[derive(Debug, Serialize, Deserialize)]
 enum OpV1 {
     AddTasks {
         config: u32,
@@ -134,6 +125,11 @@ enum OpV1 {
     },
     SetMaintenance(MaintenanceV1),
     Update(UpdateOpV1),
+    NoteCronRun {
+        job: JobKeyV1,
+        run: CronRunV1,
+        cursor_ms: i64,
+    },
 }
 
 pub(in crate::storage::stored) fn encode(record: &Record) -> RecordV1 {
@@ -232,6 +228,11 @@ impl Writer {
             Op::ForgetAnswers { before } => OpV1::ForgetAnswers {
                 before_ms: before.0,
             },
+            Op::NoteCronRun { job, run, cursor } => OpV1::NoteCronRun {
+                job: JobKeyV1::of(job),
+                run: CronRunV1::of(run),
+                cursor_ms: cursor.0,
+            },
             Op::RemoveCronJob { job } => OpV1::RemoveCronJob {
                 job: JobKeyV1::of(job),
             },
@@ -255,7 +256,7 @@ impl Writer {
                 messages: answer.reply.messages.clone(),
                 result: answer.reply.result.as_ref().map(ReplyResultV1::of),
             },
-            Op::SetCronJob(job) => OpV1::SetCronJob(self.cron_job(job)),
+            Op::SetCronJob(job) => OpV1::SetCronJob(CronJobV1::of(job, self)),
             Op::SetFrameworkId(id) => OpV1::SetFrameworkId(id.clone()),
             Op::SetHost(host) => OpV1::SetHost(host_v1(host)),
             Op::SetQuota { role, quota } => OpV1::SetQuota {
@@ -279,21 +280,6 @@ impl Writer {
             Op::RemoveMaintenance { host } => OpV1::RemoveMaintenance { host: host.clone() },
             Op::SetMaintenance(request) => OpV1::SetMaintenance(MaintenanceV1::of(request)),
             Op::Update(op) => OpV1::Update(self.update_op(op)),
-        }
-    }
-
-    fn cron_job(&mut self, job: &JobConfiguration) -> CronJobV1 {
-        CronJobV1 {
-            key: JobKeyV1::of(&job.key),
-            owner: job.owner.clone(),
-            schedule: job.cron_schedule.clone(),
-            collision_policy: match job.cron_collision_policy {
-                CronCollisionPolicy::KillExisting => 0,
-                CronCollisionPolicy::CancelNew => 1,
-                CronCollisionPolicy::RunOverlap => 2,
-            },
-            config: self.config(&job.task),
-            instances: job.instance_count,
         }
     }
 }
@@ -385,7 +371,7 @@ impl Reader {
                     },
                 },
             },
-            OpV1::SetCronJob(job) => Op::SetCronJob(Arc::new(self.cron_job(job)?)),
+            OpV1::SetCronJob(job) => Op::SetCronJob(Arc::new(job.into_model(self)?)),
             OpV1::SetFrameworkId(id) => Op::SetFrameworkId(id),
             OpV1::SetHost(host) => Op::SetHost(Arc::new(host_model(host)?)),
             OpV1::SetQuota { role, quota } => Op::SetQuota {
@@ -405,22 +391,15 @@ impl Reader {
             OpV1::RemoveMaintenance { host } => Op::RemoveMaintenance { host },
             OpV1::SetMaintenance(request) => Op::SetMaintenance(Arc::new(request.into_model())),
             OpV1::Update(op) => Op::Update(self.update_op(op)?),
-        })
-    }
-
-    fn cron_job(&self, job: CronJobV1) -> Result<JobConfiguration, StoredError> {
-        Ok(JobConfiguration {
-            key: job.key.into_model()?,
-            owner: job.owner,
-            cron_schedule: job.schedule,
-            cron_collision_policy: match job.collision_policy {
-                0 => CronCollisionPolicy::KillExisting,
-                1 => CronCollisionPolicy::CancelNew,
-                2 => CronCollisionPolicy::RunOverlap,
-                other => return Err(impossible("collision policy", other)),
+            OpV1::NoteCronRun {
+                job,
+                run,
+                cursor_ms,
+            } => Op::NoteCronRun {
+                job: job.into_model()?,
+                run: run.into_model(),
+                cursor: Timestamp(cursor_ms),
             },
-            task: self.config(job.config)?,
-            instance_count: job.instances,
         })
     }
 }
