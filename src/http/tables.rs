@@ -103,7 +103,12 @@ pub(super) async fn cron(request: Request<Shared>) -> tide::Result {
     let tables = request.state().config.source.tables();
     let scheduled: Map<String, Value> = tables
         .cron_jobs()
-        .filter_map(|job| Some((job.job.key.to_string(), job.job.cron_schedule.clone()?.into())))
+        .filter_map(|job| {
+            Some((
+                job.job.key.to_string(),
+                job.job.cron_schedule.clone()?.into(),
+            ))
+        })
         .collect();
     json_response(&request, &json!({ "scheduled": scheduled }))
 }

@@ -5,8 +5,8 @@ use super::op::{ApplyError, Leader, Op};
 use super::updates::Updates;
 use crate::base::clock::Timestamp;
 use crate::model::{
-    AgentId, CronJob, HostAttributes, InstanceId, JobKey, MaintenanceRequest, Quota,
-    Resources, ScheduleStatus, ScheduledTask, TaskConfig, TaskEvent, TaskId,
+    AgentId, CronJob, HostAttributes, InstanceId, JobKey, MaintenanceRequest, Quota, Resources,
+    ScheduleStatus, ScheduledTask, TaskConfig, TaskEvent, TaskId,
 };
 use imbl::{OrdMap, OrdSet};
 use std::ops::Bound;

@@ -76,7 +76,10 @@ pub fn due(
         });
         at = next;
     }
-    if let Some(missed) = missed.as_mut().filter(|missed| missed.count >= MISSED_COUNTED) {
+    if let Some(missed) = missed
+        .as_mut()
+        .filter(|missed| missed.count >= MISSED_COUNTED)
+    {
         missed.last = latest;
     }
     Due { missed, run }

@@ -90,7 +90,13 @@ impl Schedule {
     /// The first of our local times that is not before `from` and before `until`.
     fn first_from(&self, from: DateTime, until: DateTime) -> Option<DateTime> {
         let begun = from.second() > 0 || from.subsec_nanosecond() > 0;
-        let minute = from.time().with().second(0).subsec_nanosecond(0).build().ok()?;
+        let minute = from
+            .time()
+            .with()
+            .second(0)
+            .subsec_nanosecond(0)
+            .build()
+            .ok()?;
         let mut at = from.date().to_datetime(minute);
         if begun {
             at = at.checked_add(SignedDuration::from_mins(1)).ok()?;

@@ -34,7 +34,9 @@ struct Change {
 }
 
 fn offset(zone: Tz, at: DateTime<Utc>) -> i32 {
-    zone.offset_from_utc_datetime(&at.naive_utc()).fix().local_minus_utc()
+    zone.offset_from_utc_datetime(&at.naive_utc())
+        .fix()
+        .local_minus_utc()
 }
 
 /// Every change of a zone's clocks from 2018 to 2027, to the minute.
@@ -87,7 +89,11 @@ fn fixed(zone: Tz, local: NaiveDateTime) -> DateTime<Utc> {
 
 /// The instants of `text` in the three days around a change.
 fn expected(text: &str, zone: Tz, from: DateTime<Utc>, to: DateTime<Utc>) -> BTreeSet<i64> {
-    let cron = CronParser::builder().seconds(Seconds::Disallowed).build().parse(text).unwrap();
+    let cron = CronParser::builder()
+        .seconds(Seconds::Disallowed)
+        .build()
+        .parse(text)
+        .unwrap();
     let means = |local: NaiveDateTime| cron.is_time_matching(&local.and_utc()).unwrap();
     let minutes = |from: DateTime<Utc>, to: DateTime<Utc>| {
         (0..=(to - from).num_minutes()).map(move |n| from + Duration::minutes(n))
@@ -142,7 +148,10 @@ fn instants_around_changes_of_clocks_are_those_of_other_calendars() {
             }
         }
     }
-    assert!(compared > 100, "only {compared} comparisons with seed {seed}");
+    assert!(
+        compared > 100,
+        "only {compared} comparisons with seed {seed}"
+    );
     assert!(apart.len() < 20, "data differ in {apart:?}");
 }
 
@@ -150,7 +159,11 @@ fn instants_around_changes_of_clocks_are_those_of_other_calendars() {
 #[test]
 fn instants_of_schedules_at_random_are_those_of_another_calendar() {
     let mut rng = Rng::from_os();
-    let rounds = if std::env::var_os("AURORA_LONG").is_some() { 2_000 } else { 40 };
+    let rounds = if std::env::var_os("AURORA_LONG").is_some() {
+        2_000
+    } else {
+        40
+    };
     for _ in 0..rounds {
         let field = |rng: &mut Rng, low: u64, high: u64| match rng.below(5) {
             0 | 1 => "*".to_owned(),
@@ -163,8 +176,16 @@ fn instants_of_schedules_at_random_are_those_of_another_calendar() {
         };
         let (minute, hour) = (field(&mut rng, 0, 59), field(&mut rng, 0, 23));
         let (day, month, weekday) = match rng.one_in(2) {
-            true => (field(&mut rng, 1, 28), field(&mut rng, 1, 12), "*".to_owned()),
-            false => ("*".to_owned(), field(&mut rng, 1, 12), field(&mut rng, 0, 6)),
+            true => (
+                field(&mut rng, 1, 28),
+                field(&mut rng, 1, 12),
+                "*".to_owned(),
+            ),
+            false => (
+                "*".to_owned(),
+                field(&mut rng, 1, 12),
+                field(&mut rng, 0, 6),
+            ),
         };
         let text = format!("{minute} {hour} {day} {month} {weekday}");
         let zone = chrono_tz::TZ_VARIANTS[rng.index(chrono_tz::TZ_VARIANTS.len())];

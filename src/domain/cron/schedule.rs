@@ -76,7 +76,8 @@ impl Schedule {
     /// Whether some month is long enough for some day.
     fn ever_runs(&self) -> bool {
         let first = self.days.next(1);
-        (1..=12).any(|month| self.months.has(month) && first <= Some(LONGEST[usize::from(month) - 1]))
+        (1..=12)
+            .any(|month| self.months.has(month) && first <= Some(LONGEST[usize::from(month) - 1]))
     }
 
     /// Whether it runs at intervals, whatever the hour.

@@ -4,13 +4,13 @@ use super::*;
 use crate::base::clock::Timestamp;
 use crate::base::rng::Rng;
 use crate::model::{
-    AgentId, Attribute, Constraint, ConstraintKind, Container, CronCollisionPolicy,
-    CronJob, CronOutcome, CronRun, CronTrigger,
-    DockerParameter, ExecutorConfig, FetcherUri, HostAttributes, Image, InstanceConfig,
-    InstanceRange, InstanceUpdateEvent, JobConfiguration, JobKey, JobUpdate, MaintenanceMode,
-    MaintenanceRequest, Metadata, MilliCpus, PartitionPolicy, PulseStatus, Resources,
-    ScheduleStatus, ScheduledTask, SlaPolicy, TaskConfig, TaskEvent, TaskId, UpdateAction,
-    UpdateEvent, UpdateKey, UpdateSettings, UpdateStatus, UpdateStrategy, Volume, VolumeMode,
+    AgentId, Attribute, Constraint, ConstraintKind, Container, CronCollisionPolicy, CronJob,
+    CronOutcome, CronRun, CronTrigger, DockerParameter, ExecutorConfig, FetcherUri, HostAttributes,
+    Image, InstanceConfig, InstanceRange, InstanceUpdateEvent, JobConfiguration, JobKey, JobUpdate,
+    MaintenanceMode, MaintenanceRequest, Metadata, MilliCpus, PartitionPolicy, PulseStatus,
+    Resources, ScheduleStatus, ScheduledTask, SlaPolicy, TaskConfig, TaskEvent, TaskId,
+    UpdateAction, UpdateEvent, UpdateKey, UpdateSettings, UpdateStatus, UpdateStrategy, Volume,
+    VolumeMode,
 };
 use crate::storage::{Answer, Leader, Reply, ReplyCode, ReplyResult, UpdateOp};
 use std::collections::{BTreeMap, BTreeSet};

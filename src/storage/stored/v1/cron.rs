@@ -134,9 +134,7 @@ impl CronRunV1 {
     pub(super) fn into_model(self) -> CronRun {
         CronRun {
             number: self.number,
-            trigger: self
-                .user
-                .map_or(CronTrigger::Schedule, CronTrigger::User),
+            trigger: self.user.map_or(CronTrigger::Schedule, CronTrigger::User),
             at: Timestamp(self.at_ms),
             decided: Timestamp(self.decided_ms),
             outcome: match self.outcome {

@@ -7,8 +7,8 @@ use super::pool::{PoolV1, Reader, Writer, impossible};
 use super::update::{ReplyResultV1, UpdateOpV1};
 use crate::base::clock::Timestamp;
 use crate::model::{
-    AgentId, Attribute, HostAttributes, MaintenanceMode,
-    ScheduleStatus, ScheduledTask, TaskEvent, TaskId,
+    AgentId, Attribute, HostAttributes, MaintenanceMode, ScheduleStatus, ScheduledTask, TaskEvent,
+    TaskId,
 };
 use crate::storage::answer::{Answer, Reply, ReplyCode};
 use crate::storage::op::{Leader, Op};
