@@ -33,30 +33,37 @@ impl Consumption {
         by_template.add(template, instances);
         let mut by_tasks = Self::default();
         running.for_each(|config| by_tasks.add(config, 1));
+        self.add_larger(&by_template, &by_tasks);
+    }
+
+    /// Counts a job that is being updated: what the update began with or what it leads to, whichever is
+    /// more. Each is a description with the number of instances it holds for.
+    ///
+    /// The instances that the update names must not be counted besides.
+    pub fn add_update<'a>(
+        &mut self,
+        initial: impl Iterator<Item = (&'a TaskConfig, u32)>,
+        desired: impl Iterator<Item = (&'a TaskConfig, u32)>,
+    ) {
+        let (mut before, mut after) = (Self::default(), Self::default());
+        initial.for_each(|(config, count)| before.add(config, count));
+        desired.for_each(|(config, count)| after.add(config, count));
+        self.add_larger(&before, &after);
+    }
+
+    fn add_larger(&mut self, a: &Self, b: &Self) {
         let pairs = [
-            (
-                &mut self.prod_shared,
-                by_template.prod_shared,
-                by_tasks.prod_shared,
-            ),
-            (
-                &mut self.non_prod_shared,
-                by_template.non_prod_shared,
-                by_tasks.non_prod_shared,
-            ),
-            (
-                &mut self.prod_dedicated,
-                by_template.prod_dedicated,
-                by_tasks.prod_dedicated,
-            ),
+            (&mut self.prod_shared, a.prod_shared, b.prod_shared),
+            (&mut self.non_prod_shared, a.non_prod_shared, b.non_prod_shared),
+            (&mut self.prod_dedicated, a.prod_dedicated, b.prod_dedicated),
             (
                 &mut self.non_prod_dedicated,
-                by_template.non_prod_dedicated,
-                by_tasks.non_prod_dedicated,
+                a.non_prod_dedicated,
+                b.non_prod_dedicated,
             ),
         ];
-        for (sum, template, tasks) in pairs {
-            *sum = sum.plus(larger(template, tasks));
+        for (sum, a, b) in pairs {
+            *sum = sum.plus(larger(a, b));
         }
     }
 
@@ -88,12 +95,87 @@ pub fn check_addition(
     config: &TaskConfig,
     count: u32,
 ) -> Result<(), String> {
-    if !config.production || is_dedicated(config) {
+    if !is_limited(config) {
         return Ok(());
     }
-    let wanted = used
-        .prod_shared
-        .plus(countable(config.resources).times(count));
+    let more = countable(config.resources).times(count);
+    check(quota, used.prod_shared.plus(more))
+}
+
+/// Whether a cron job may become `new`, a template with its number of instances, where `used` counts it
+/// as `old`; the shortfall in words if not.
+///
+/// # Errors
+///
+/// What is exceeded, and by how much.
+pub fn check_cron(
+    quota: Quota,
+    used: &Consumption,
+    old: Option<(&TaskConfig, u32)>,
+    new: (&TaskConfig, u32),
+) -> Result<(), String> {
+    if !is_limited(new.0) {
+        return Ok(());
+    }
+    let amount = |(config, count): (&TaskConfig, u32)| match is_limited(config) {
+        true => countable(config.resources).times(count),
+        false => Resources::default(),
+    };
+    let before = old.map(amount).unwrap_or_default();
+    check(quota, used.prod_shared.plus(amount(new)).minus(before))
+}
+
+/// Whether an update may lead a job to `desired`, where `with` is what the role uses as if the update
+/// were under way; the shortfall in words if not. `None` stands for an update that only removes instances.
+///
+/// # Errors
+///
+/// What is exceeded, and by how much.
+pub fn check_update(
+    quota: Quota,
+    with: &Consumption,
+    desired: Option<&TaskConfig>,
+) -> Result<(), String> {
+    match desired.is_some_and(is_limited) {
+        true => check(quota, with.prod_shared),
+        false => Ok(()),
+    }
+}
+
+/// Whether `quota` may be set while `used` is in use.
+///
+/// # Errors
+///
+/// The sentence for the operator.
+pub fn check_quota(quota: Quota, used: &Consumption) -> Result<(), String> {
+    if quota.cpus.0 < 0 || quota.ram_mb < 0 || quota.disk_mb < 0 {
+        return Err(format!("Negative values in: {}", show(quota)));
+    }
+    match countable(quota).fits(&used.prod_shared) {
+        true => Ok(()),
+        false => Err(format!(
+            "Quota: {} is less then current prod reservation: {}",
+            show(quota),
+            show(used.prod_shared)
+        )),
+    }
+}
+
+fn show(amount: Resources) -> String {
+    format!(
+        "CPUS={:?}, RAM_MB={}, DISK_MB={}",
+        amount.cpus.as_cores(),
+        amount.ram_mb,
+        amount.disk_mb
+    )
+}
+
+/// Only production work on shared machines is limited.
+fn is_limited(config: &TaskConfig) -> bool {
+    config.production && !is_dedicated(config)
+}
+
+fn check(quota: Quota, wanted: Resources) -> Result<(), String> {
     let short = wanted.minus(quota);
     let over = [
         (short.cpus.as_cores(), "CPU", "core(s)"),
@@ -188,6 +270,55 @@ mod tests {
             check_addition(enough, &used, &config(true, false, 1), 1),
             Ok(())
         );
+    }
+
+    #[test]
+    fn an_update_counts_as_what_it_began_with_or_leads_to_whichever_is_more() {
+        let (small, large) = (config(true, false, 1), config(true, false, 5));
+        let mut sum = Consumption::default();
+        sum.add_update([(&large, 1)].into_iter(), [(&small, 4)].into_iter());
+        assert_eq!(sum.prod_shared.cpus, MilliCpus(5_000));
+        assert_eq!(sum.prod_shared.ram_mb, 8);
+        let quota = sum.prod_shared;
+        assert_eq!(check_update(quota, &sum, Some(&small)), Ok(()));
+        sum.add(&small, 1);
+        assert!(check_update(quota, &sum, Some(&small)).is_err());
+        assert_eq!(check_update(quota, &sum, None), Ok(()));
+    }
+
+    #[test]
+    fn a_cron_template_is_weighed_against_the_one_it_replaces() {
+        let (small, large) = (config(true, false, 1), config(true, false, 5));
+        let mut used = Consumption::default();
+        used.add_cron(&small, 3, std::iter::empty());
+        let quota = Quota {
+            cpus: MilliCpus(5_000),
+            ram_mb: 100,
+            ..Quota::default()
+        };
+        let check = |old, new| check_cron(quota, &used, old, new);
+        assert_eq!(check(Some((&small, 3)), (&large, 1)), Ok(()));
+        assert!(check(None, (&large, 1)).is_err());
+        assert!(check(Some((&small, 3)), (&small, 6)).is_err());
+        assert_eq!(check(None, (&config(true, true, 9), 9)), Ok(()));
+    }
+
+    #[test]
+    fn a_quota_is_neither_negative_nor_below_what_is_used() {
+        let mut used = Consumption::default();
+        used.add(&config(true, false, 2), 1);
+        let quota = |cpus, ram_mb| Quota {
+            cpus: MilliCpus(cpus),
+            ram_mb,
+            ..Quota::default()
+        };
+        assert_eq!(check_quota(quota(2_000, 2), &used), Ok(()));
+        let low = check_quota(quota(1_500, 2), &used).unwrap_err();
+        let expected = "Quota: CPUS=1.5, RAM_MB=2, DISK_MB=0 is less then current prod reservation: \
+                        CPUS=2.0, RAM_MB=2, DISK_MB=0";
+        assert_eq!(low, expected);
+        let negative = check_quota(quota(2_000, -1), &used).unwrap_err();
+        assert!(negative.starts_with("Negative values in: "), "{negative}");
     }
 
     #[test]

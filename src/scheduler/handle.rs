@@ -1,6 +1,7 @@
 //! What others hold of the scheduler: commands in, committed tables and the published view out.
 
 use super::run::Reader;
+use super::admin::AdminCommand;
 use crate::base::clock::Instant;
 use crate::base::frame;
 use crate::model::{
@@ -59,6 +60,8 @@ pub enum Command {
         /// Who asks.
         user: String,
     },
+    /// An operator's order.
+    Admin(AdminCommand),
 }
 
 /// The tables cannot be read: not recovered yet, not leading, or stopped.

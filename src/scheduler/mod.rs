@@ -2,6 +2,7 @@
 //!
 //! [`handle`] is what the rest of the program sees.
 
+pub mod admin;
 pub mod engine;
 pub mod handle;
 mod port;

@@ -6,9 +6,14 @@
 //! changes its machine, which so moves to the end: tasks spread over the machines in turn.
 
 use super::veto::{Demand, Host, Limits, NearestFit, VetoKind, evaluate};
-use crate::model::{AgentId, AgentSession, Attribute, MaintenanceMode, Ports, Resources};
-use std::collections::BTreeMap;
+use crate::model::{
+    AgentId, AgentSession, Attribute, ConstraintKind, MaintenanceMode, Ports, Resources, TaskConfig,
+};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+
+/// Up to so many machines are named one by one.
+const FEW_MACHINES: usize = 1_000;
 
 /// A machine that offers itself, or did.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,6 +42,8 @@ pub struct Book {
     machines: BTreeMap<AgentId, (u64, Machine)>,
     by_change: BTreeMap<u64, AgentId>,
     changes: u64,
+    /// The machines with each value of each attribute.
+    by_attribute: BTreeMap<String, BTreeMap<String, BTreeSet<AgentId>>>,
 }
 
 /// What a search of the book came to.
@@ -50,10 +57,36 @@ pub struct Scan {
     pub evaluated: u64,
 }
 
+impl Scan {
+    /// Whether a machine was refused for a reason that may end without a change of the machine.
+    fn is_broken(&self) -> bool {
+        self.vetoes.contains_key(&VetoKind::LimitNotSatisfied)
+    }
+}
+
+/// What is searched for.
+#[derive(Clone, Copy, Debug)]
+pub struct Search<'a, F, S> {
+    /// The task.
+    pub demand: Demand<'a>,
+    /// The counts of its job, if it limits any.
+    pub limits: Option<&'a Limits>,
+    /// What a machine has left.
+    pub free: F,
+    /// Machines that must not be taken now; to end that, [`Book::touch`] them.
+    pub skip: S,
+}
+
 impl Book {
     /// Enters a machine, or takes its new data.
     pub fn put(&mut self, machine: Machine) {
         let agent = machine.agent.clone();
+        let old = self.machines.get(&agent).map(|(_, old)| &old.attributes);
+        if old != Some(&machine.attributes) {
+            let old = old.cloned().unwrap_or_default();
+            self.index_attributes(&agent, &old, false);
+            self.index_attributes(&agent, &machine.attributes, true);
+        }
         if let Some((at, _)) = self.machines.insert(agent.clone(), (0, machine)) {
             self.by_change.remove(&at);
         }
@@ -115,30 +148,77 @@ impl Book {
         self.by_change.len()
     }
 
+    /// The only machines that come into question by what the task demands of attributes; `None` if that
+    /// may be many.
+    pub fn only(&self, config: &TaskConfig) -> Option<BTreeSet<AgentId>> {
+        let none = BTreeSet::new();
+        let demanded = config.constraints.iter().filter_map(|constraint| {
+            let ConstraintKind::Value {
+                negated: false,
+                values,
+            } = &constraint.kind
+            else {
+                return None;
+            };
+            let named = self.by_attribute.get(&constraint.name);
+            let of_value = |value| named.and_then(|named| named.get(value)).unwrap_or(&none);
+            let sets: Vec<&BTreeSet<AgentId>> = values.iter().map(of_value).collect();
+            let count: usize = sets.iter().map(|set| set.len()).sum();
+            Some((count, sets))
+        });
+        let (count, sets) = demanded.min_by_key(|(count, _)| *count)?;
+        let few = count <= FEW_MACHINES;
+        few.then(|| sets.into_iter().flatten().cloned().collect())
+    }
+
+    fn index_attributes(&mut self, agent: &AgentId, attributes: &[Attribute], present: bool) {
+        for attribute in attributes {
+            let named = self.by_attribute.entry(attribute.name.clone()).or_default();
+            for value in &attribute.values {
+                let agents = named.entry(value.clone()).or_default();
+                match present {
+                    true => agents.insert(agent.clone()),
+                    false => agents.remove(agent),
+                };
+                if agents.is_empty() {
+                    named.remove(value);
+                }
+            }
+        }
+    }
+
     /// Finds a machine for a task among those that changed after `scan.seen`.
     ///
-    /// Machines that will soon be out of service are taken only if no other does. `free` says what a
-    /// machine has left.
-    pub fn find(
+    /// Machines that will soon be out of service are taken only if no other does.
+    pub fn find<F, S>(
         &self,
-        demand: &Demand<'_>,
-        limits: Option<&Limits>,
-        free: impl Fn(&Machine) -> Resources,
+        search: &Search<'_, F, S>,
         nearest: &mut NearestFit,
         scan: &mut Scan,
-    ) -> Option<&Machine> {
+    ) -> Option<&Machine>
+    where
+        F: Fn(&Machine) -> Resources,
+        S: Fn(&Machine) -> bool,
+    {
         let mut last_resort = None;
         for (at, agent) in self.by_change.range(scan.seen + 1..) {
             let Some((_, machine)) = self.machines.get(agent) else {
                 continue;
             };
+            if (search.skip)(machine) {
+                // Lasting, as a machine that is no longer kept for others counts as changed.
+                if last_resort.is_none() && !scan.is_broken() {
+                    scan.seen = *at;
+                }
+                continue;
+            }
             scan.evaluated += 1;
             let host = Host {
                 attributes: &machine.attributes,
                 mode: machine.mode,
-                free: free(machine),
+                free: (search.free)(machine),
             };
-            let vetoes = evaluate(demand, &host, limits);
+            let vetoes = evaluate(&search.demand, &host, search.limits);
             if vetoes.is_empty() {
                 if machine.mode == MaintenanceMode::None {
                     return Some(machine);
@@ -151,10 +231,7 @@ impl Book {
             }
             let lasting = !vetoes.iter().any(|v| v.kind.is_dynamic());
             // Only an unbroken run of lasting refusals may be skipped the next time.
-            if lasting
-                && last_resort.is_none()
-                && !scan.vetoes.contains_key(&VetoKind::LimitNotSatisfied)
-            {
+            if lasting && last_resort.is_none() && !scan.is_broken() {
                 scan.seen = *at;
             }
             nearest.offer(vetoes);
@@ -166,8 +243,7 @@ impl Book {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Container, JobKey, MilliCpus, TaskConfig};
-    use std::collections::BTreeSet;
+    use crate::model::{Constraint, Container, JobKey, MilliCpus};
 
     fn machine(name: &str, mode: MaintenanceMode) -> Machine {
         Machine {
@@ -217,7 +293,13 @@ mod tests {
             config: &config,
             need: of(MilliCpus(cores * 1_000)),
         };
-        let found = book.find(&demand, None, |_| of(one), &mut NearestFit::default(), scan);
+        let search = Search {
+            demand,
+            limits: None,
+            free: |_: &Machine| of(one),
+            skip: |machine: &Machine| machine.agent.as_str() == "kept",
+        };
+        let found = book.find(&search, &mut NearestFit::default(), scan);
         found.map(|machine| machine.host.to_string())
     }
 
@@ -235,6 +317,51 @@ mod tests {
         book.touch(&AgentId::new("b"));
         assert_eq!(find(&book, 1, &mut scan), Some("b".to_owned()));
         assert_eq!(scan.evaluated, 4);
+    }
+
+    #[test]
+    fn a_machine_that_is_kept_for_others_is_looked_at_once_it_is_not() {
+        let mut book = Book::default();
+        book.put(machine("kept", MaintenanceMode::None));
+        let mut scan = Scan::default();
+        assert_eq!(find(&book, 1, &mut scan), None);
+        assert_eq!((scan.evaluated, scan.seen), (0, book.latest()));
+        book.touch(&AgentId::new("kept"));
+        assert!(scan.seen < book.latest());
+    }
+
+    #[test]
+    fn demands_on_attributes_name_the_machines_that_come_into_question() {
+        let mut book = Book::default();
+        let with = |name: &str, racks: &[&str]| Machine {
+            attributes: vec![Attribute {
+                name: "rack".into(),
+                values: racks.iter().map(|rack| (*rack).to_owned()).collect(),
+            }],
+            ..machine(name, MaintenanceMode::None)
+        };
+        book.put(with("a", &["1"]));
+        book.put(with("b", &["1", "2"]));
+        book.put(with("c", &["3"]));
+        let only = |book: &Book, values: &[&str], negated| {
+            let mut config = config();
+            config.constraints.insert(Constraint {
+                name: "rack".into(),
+                kind: ConstraintKind::Value {
+                    negated,
+                    values: values.iter().map(|value| (*value).to_owned()).collect(),
+                },
+            });
+            let agents = book.only(&config)?;
+            Some(agents.iter().map(ToString::to_string).collect::<Vec<_>>().join(","))
+        };
+        assert_eq!(only(&book, &["1"], false).as_deref(), Some("a,b"));
+        assert_eq!(only(&book, &["2", "3"], false).as_deref(), Some("b,c"));
+        assert_eq!(only(&book, &["4"], false).as_deref(), Some(""));
+        assert_eq!(only(&book, &["1"], true), None);
+        book.put(with("b", &["3"]));
+        assert_eq!(only(&book, &["1"], false).as_deref(), Some("a"));
+        assert_eq!(only(&book, &["3"], false).as_deref(), Some("b,c"));
     }
 
     #[test]

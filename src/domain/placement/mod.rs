@@ -6,7 +6,7 @@
 mod book;
 mod veto;
 
-pub use book::{Book, Machine, Scan};
+pub use book::{Book, Machine, Scan, Search};
 pub use veto::{Demand, Host, Limits, NearestFit, Veto, VetoKind, evaluate};
 
 use crate::base::rng::Rng;

@@ -3,7 +3,7 @@
 use super::Engine;
 use super::step::Step;
 use crate::base::clock::Now;
-use crate::domain::placement::{Demand, Limits, Machine, Scan, assign_ports};
+use crate::domain::placement::{Demand, Limits, Machine, Scan, Search, assign_ports};
 use crate::model::{Resources, ScheduleStatus, TaskConfig, TaskId};
 use crate::storage::Tables;
 use std::sync::Arc;
@@ -36,6 +36,7 @@ impl Engine {
             need: needs(&config, options.executor_overhead),
         };
         let mut limits = Limits::of(&config).map(|l| count_limits(l, &self.head, &config));
+        let preemption = &self.preemption;
         let mut step = Step::new(now, &mut self.means, &self.head);
         let mut placed = 0;
         for task in &tasks {
@@ -44,9 +45,13 @@ impl Engine {
                 continue;
             };
             let free = |machine: &Machine| free(&step.tables, machine, options.executor_overhead);
-            let found = self
-                .book
-                .find(&demand, limits.as_ref(), free, &mut nearest, &mut scan);
+            let search = Search {
+                demand,
+                limits: limits.as_ref(),
+                free,
+                skip: |machine: &Machine| preemption.is_kept_from(&machine.agent, id),
+            };
+            let found = self.book.find(&search, &mut nearest, &mut scan);
             let Some(machine) = found.cloned() else {
                 break;
             };
@@ -99,12 +104,12 @@ impl Engine {
     }
 }
 
-fn is_pending(task: &crate::model::ScheduledTask) -> bool {
+pub(super) fn is_pending(task: &crate::model::ScheduledTask) -> bool {
     task.status == ScheduleStatus::Pending
 }
 
 /// What a task takes of a machine, its executor's share included.
-fn needs(config: &TaskConfig, overhead: Resources) -> Resources {
+pub(super) fn needs(config: &TaskConfig, overhead: Resources) -> Resources {
     match config.executor.is_some() {
         true => config.resources.plus(overhead),
         false => config.resources,
@@ -120,7 +125,7 @@ pub(super) fn free(tables: &Tables, machine: &Machine, overhead: Resources) -> R
 }
 
 /// Counts the job's tasks that hold resources, by the attributes of their machines.
-fn count_limits(mut limits: Limits, tables: &Tables, config: &TaskConfig) -> Limits {
+pub(super) fn count_limits(mut limits: Limits, tables: &Tables, config: &TaskConfig) -> Limits {
     for task in tables.active_tasks_of_job(&config.job) {
         let host = task.host.as_ref().filter(|_| task.status.is_assigned());
         if let Some(host) = host.and_then(|host| tables.host(host)) {

@@ -1,5 +1,6 @@
 //! Commands: what people ask for.
 
+use super::admin;
 use super::step::Step;
 use crate::domain::lifecycle::Outcome;
 use crate::domain::quota;
@@ -13,6 +14,7 @@ use std::sync::Arc;
 /// Carries a command out. What is not [`ReplyCode::Ok`] has changed nothing that may be kept.
 pub(super) fn run(step: &mut Step<'_>, command: &Command) -> Reply {
     let done = match command {
+        Command::Admin(command) => admin::run(step, command),
         Command::AddInstances {
             job,
             instance,

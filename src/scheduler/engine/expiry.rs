@@ -3,9 +3,8 @@
 use super::settle::HOUSEKEEPING;
 use super::step::Step;
 use super::timers::{TaskTimer, Timer};
-use super::{Effect, Engine};
+use super::Engine;
 use crate::base::clock::{Now, Timestamp};
-use crate::driver::DriverCommand;
 use crate::model::{JobKey, ScheduleStatus, ScheduledTask, TaskId};
 use crate::storage::Op;
 use std::collections::BTreeMap;
@@ -13,9 +12,6 @@ use std::sync::Arc;
 
 /// How many ended tasks are forgotten in one step.
 const PRUNE_AT_ONCE: usize = 1_000;
-
-/// How many tasks one order to report again names.
-const RECONCILE_AT_ONCE: usize = 1_000;
 
 impl Engine {
     pub(super) fn expire(&mut self, now: Now, timer: Timer) {
@@ -29,7 +25,8 @@ impl Engine {
             Timer::Reconcile => {
                 let interval = self.means.options.reconcile.1;
                 self.timers.set(now.mono + interval, Timer::Reconcile);
-                self.reconcile();
+                let at_once = self.means.options.reconcile_batch;
+                self.reconcile(at_once);
             }
             Timer::Snapshot => {
                 let interval = self.means.options.snapshot_interval;
@@ -37,6 +34,16 @@ impl Engine {
                 self.begin_snapshot();
             }
             Timer::Task { task, why } => self.expire_task(now, &task, why),
+            Timer::Drain { host } => self.drain_one(now, &host),
+            Timer::Maintenance => self.poll_maintenance(now),
+            Timer::Preemption => self.search_slots(now),
+            Timer::ReconcileImplicitly => {
+                let interval = self.means.options.reconcile_implicitly.1;
+                self.timers
+                    .set(now.mono + interval, Timer::ReconcileImplicitly);
+                self.reconcile_implicitly();
+            }
+            Timer::Reservation { agent } => self.reservation_expires(now, &agent),
         }
     }
 
@@ -72,28 +79,6 @@ impl Engine {
         step.transition(id, to, message.map(str::to_owned));
         let done = step.done();
         self.settle(now, done);
-    }
-
-    /// Asks connected agents about all tasks that they should have by the committed tables.
-    ///
-    /// Launches left before, as those of the committed tables have, and orders keep their order.
-    fn reconcile(&mut self) {
-        self.means.count("reconciliation_explicit_runs", 1);
-        for machine in self.book.iter().filter(|machine| machine.connected) {
-            let agent = &machine.agent;
-            let tasks = self
-                .bottom
-                .tasks_on_agent(agent)
-                .map(|task| task.id.clone());
-            let tasks: Vec<TaskId> = tasks.collect();
-            for tasks in tasks.chunks(RECONCILE_AT_ONCE) {
-                self.effects
-                    .push_back(Effect::Driver(DriverCommand::Reconcile {
-                        agent: agent.clone(),
-                        tasks: tasks.to_vec(),
-                    }));
-            }
-        }
     }
 
     /// Forgets old history and answers that nobody will ask for again.

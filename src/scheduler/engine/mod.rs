@@ -12,11 +12,14 @@
 //! What is in memory only (task groups, timers, the book of machines) is made again from the tables when
 //! it leads again.
 
+mod admin;
 mod attempts;
 mod commands;
 mod expiry;
+mod maintenance;
 mod options;
 mod pending;
+mod preempt;
 mod reports;
 mod settle;
 mod step;
@@ -27,14 +30,17 @@ mod view;
 
 pub use options::EngineOptions;
 
-use crate::base::clock::{Instant, Now};
+use crate::base::clock::{Instant, Now, Timestamp};
 use crate::base::rng::Rng;
 use crate::domain::placement::Book;
 use crate::driver::{DriverCommand, DriverEvent};
+use crate::scheduler::admin::Question;
 use crate::scheduler::handle::{Command, Reply, ReplyCode, SubmitError, id_of};
 use crate::storage::stored::{Record, encode};
 use crate::storage::{Answer, Leader, Op, Replay, ReplayError, Snapshot, Tables};
+use maintenance::Coordination;
 use pending::Pending;
+use preempt::Preemption;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use step::{Done, Means, Outgoing, Step};
@@ -54,6 +60,8 @@ const FULL_BATCH: usize = 2 << 20;
 /// What the engine wants done, in this order.
 #[derive(Clone, Debug)]
 pub enum Effect {
+    /// Ask a coordinator, and tell [`Engine::handle_answered`] in any case.
+    Ask(Box<Question>),
     /// Append an entry to the log.
     Append {
         /// Names it when it is learned or discarded. Never used twice.
@@ -119,6 +127,12 @@ pub struct Engine {
     hurried: Instant,
     timers: Timers,
     snapshot: Option<(Snapshot, u64)>,
+    /// Commands that wait for the snapshot.
+    snapshot_waiters: Vec<u64>,
+    coordination: Coordination,
+    preemption: Preemption,
+    /// The wall clock when something was last done.
+    seen_at: Timestamp,
 }
 
 impl Engine {
@@ -144,6 +158,10 @@ impl Engine {
             hurried: Instant::ZERO,
             timers: Timers::default(),
             snapshot: None,
+            snapshot_waiters: Vec::new(),
+            coordination: Coordination::default(),
+            preemption: Preemption::default(),
+            seen_at: Timestamp::default(),
         }
     }
 
@@ -262,6 +280,11 @@ impl Engine {
             self.effects.push_back(Effect::Reply { token, result });
             return;
         }
+        if let Command::Admin(command) = command
+            && self.operate(token, command)
+        {
+            return;
+        }
         let known = match request {
             Some(request) if request.len() > MAX_REQUEST_ID => {
                 Some(Reply::invalid("The request id is too long."))
@@ -336,6 +359,7 @@ impl Engine {
         if !self.is_leading() {
             return;
         }
+        self.seen_at = now.wall;
         while let Some(timer) = self.timers.pop(now.mono) {
             self.expire(now, timer);
         }
@@ -443,10 +467,16 @@ impl Engine {
             return;
         };
         let truncate = chunk.last.then_some(position);
+        let mut outbox = Vec::new();
         if truncate.is_some() {
+            let waiters = std::mem::take(&mut self.snapshot_waiters);
+            outbox.extend(waiters.into_iter().map(|token| Outgoing::Reply {
+                token,
+                result: Ok(Reply::ok()),
+            }));
             self.snapshot = None;
             self.means.count("scheduler_log_snapshots", 1);
         }
-        self.propose(&Record::Snapshot(chunk), None, Vec::new(), truncate);
+        self.propose(&Record::Snapshot(chunk), None, outbox, truncate);
     }
 }

@@ -2,6 +2,8 @@
 
 use crate::base::backoff::Backoff;
 use crate::domain::flapping::Flapping;
+use crate::domain::sla::SlaRules;
+use crate::domain::tier::Tiers;
 use crate::model::{ExecutorSetup, MilliCpus, Resources};
 use std::sync::Arc;
 use std::time::Duration;
@@ -50,6 +52,28 @@ pub struct EngineOptions {
     pub snapshot_interval: Duration,
     /// How many entries may be on their way to the log.
     pub window: usize,
+    /// The tiers of the cluster.
+    pub tiers: Tiers,
+    /// Whom promises protect while machines are drained.
+    pub sla: SlaRules,
+    /// How often machines that are drained are looked at.
+    pub maintenance_interval: Duration,
+    /// How many coordinators are asked at once.
+    pub coordinators: usize,
+    /// How many tasks one order to report again names.
+    pub reconcile_batch: usize,
+    /// When agents are first asked to report all that they have, and how often after that.
+    pub reconcile_implicitly: (Duration, Duration),
+    /// When room is first searched for tasks that have waited; never if `None`.
+    pub preemption_initial_delay: Option<Duration>,
+    /// How often room is searched.
+    pub preemption_interval: Duration,
+    /// How long a task waits before others end in its favour.
+    pub preemption_delay: Duration,
+    /// How many tasks of a group may have room made for them at once.
+    pub preemption_batch: usize,
+    /// How long a machine is kept for those for whom room was made on it.
+    pub reservation: Duration,
 }
 
 impl Default for EngineOptions {
@@ -83,6 +107,17 @@ impl Default for EngineOptions {
             answer_retention: mins(15),
             snapshot_interval: mins(60),
             window: 32,
+            tiers: Tiers::default(),
+            sla: SlaRules::default(),
+            maintenance_interval: mins(1),
+            coordinators: 10,
+            reconcile_batch: 1_000,
+            reconcile_implicitly: (mins(31), mins(60)),
+            preemption_initial_delay: Some(mins(3)),
+            preemption_interval: mins(1),
+            preemption_delay: mins(3),
+            preemption_batch: 5,
+            reservation: mins(3),
         }
     }
 }

@@ -20,6 +20,8 @@ pub(super) struct Group {
     /// When all machines were last looked at.
     pub(super) scanned: Instant,
     pub(super) nearest: NearestFit,
+    /// The state of the machines in which no room could be made.
+    pub(super) searched: Option<u64>,
 }
 
 /// All tasks that wait for machines.
@@ -66,6 +68,7 @@ impl Pending {
                 seen: 0,
                 scanned: now,
                 nearest: NearestFit::default(),
+                searched: None,
             };
             self.due.insert((group.due, id));
             self.groups.insert(id, group);
@@ -76,17 +79,13 @@ impl Pending {
         }
     }
 
-    /// A task waits no more.
-    pub(super) fn remove(&mut self, task: &TaskId) {
-        let Some((id, place)) = self.places.remove(task) else {
-            return;
-        };
-        let Some(group) = self.groups.get_mut(&id) else {
-            return;
-        };
+    /// A task waits no more; gives its group, which is gone if it was the last.
+    pub(super) fn remove(&mut self, task: &TaskId) -> Option<u64> {
+        let (id, place) = self.places.remove(task)?;
+        let group = self.groups.get_mut(&id)?;
         group.tasks.remove(&place);
         if !group.tasks.is_empty() {
-            return;
+            return Some(id);
         }
         self.due.remove(&(group.due, id));
         let job = group.config.job.clone();
@@ -97,6 +96,12 @@ impl Pending {
                 self.by_job.remove(&job);
             }
         }
+        Some(id)
+    }
+
+    /// All groups by number.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (u64, &Group)> {
+        self.groups.iter().map(|(id, group)| (*id, group))
     }
 
     /// A group whose turn it is, if the rate of attempts allows one more.

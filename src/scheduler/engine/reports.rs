@@ -68,6 +68,9 @@ impl Engine {
         }
         let done = step.done();
         let news = self.book.get(&agent) != Some(&machine);
+        if let Some(index) = self.preemption.index() {
+            index.set_machine(&machine);
+        }
         self.book.put(machine);
         self.settle(now, done);
         if news {
@@ -83,6 +86,9 @@ impl Engine {
             .is_some_and(|m| m.session == session && m.connected)
         {
             self.book.disconnect(agent);
+            if let Some(index) = self.preemption.index() {
+                index.disconnect(agent);
+            }
             self.watch_agent(now, agent.clone(), Some(session));
         }
     }

@@ -2,7 +2,9 @@
 
 use super::step::Change;
 use super::timers::TaskTimer;
-use super::{Done, Effect, Engine, FULL_BATCH, Outgoing, Pending, Timer, Timers};
+use super::{
+    Coordination, Done, Effect, Engine, FULL_BATCH, Outgoing, Pending, Preemption, Timer, Timers,
+};
 use crate::base::clock::Now;
 use crate::domain::placement::Book;
 use crate::driver::DriverCommand;
@@ -31,6 +33,10 @@ impl Engine {
             if let Op::SetHost(host) = op {
                 self.book.set_mode(&host.host, host.mode);
             }
+            if let Op::SetMaintenance(request) = op {
+                let host = request.host.clone();
+                self.timers.set(now.mono, Timer::Drain { host });
+            }
         }
         self.open.weight += done.ops.iter().map(weight).sum::<usize>();
         self.open.ops.extend(done.ops);
@@ -51,9 +57,16 @@ impl Engine {
         let pending: fn(ScheduleStatus) -> bool = |s| s == ScheduleStatus::Pending;
         if let Some(task) = before.as_ref().or(after.as_ref()) {
             self.timers.cancel(&task.id);
-            if is(before, pending) && !is(after, pending) {
-                self.pending.remove(&task.id);
+            if is(before, pending)
+                && !is(after, pending)
+                && let Some(group) = self.pending.remove(&task.id)
+            {
+                let agent = after.as_ref().and_then(|task| task.agent.as_ref());
+                self.waits_no_more(now, group, agent);
             }
+        }
+        if let Some(index) = self.preemption.index() {
+            index.change(before.as_deref(), after.as_deref());
         }
         if is(before, ScheduleStatus::is_assigned) != is(after, ScheduleStatus::is_assigned)
             && let Some(agent) = before
@@ -78,7 +91,7 @@ impl Engine {
     /// Who waits for room should not wait out a long penalty now.
     ///
     /// At most once a second, and not where a crowd waits, which would be work for every task that ends.
-    fn room_was_made(&mut self, now: Now) {
+    pub(super) fn room_was_made(&mut self, now: Now) {
         if now.mono.since(self.hurried) >= HURRY && self.pending.len() <= HURRIED_GROUPS {
             self.hurried = now.mono;
             self.pending.hurry(now.mono, HURRY);
@@ -145,6 +158,13 @@ impl Engine {
         self.timers.set(at(options.reconcile.0), Timer::Reconcile);
         self.timers
             .set(at(options.snapshot_interval), Timer::Snapshot);
+        self.timers
+            .set(at(options.maintenance_interval), Timer::Maintenance);
+        self.timers
+            .set(at(options.reconcile_implicitly.0), Timer::ReconcileImplicitly);
+        if let Some(delay) = options.preemption_initial_delay {
+            self.timers.set(at(delay), Timer::Preemption);
+        }
     }
 
     /// Leading ends: the head is dropped.
@@ -164,6 +184,12 @@ impl Engine {
         self.pending = Pending::new(self.means.options.max_attempts_per_sec);
         self.timers = Timers::default();
         self.snapshot = None;
+        for token in std::mem::take(&mut self.snapshot_waiters) {
+            let result = Err(SubmitError::Unknown);
+            self.effects.push_back(Effect::Reply { token, result });
+        }
+        self.coordination = Coordination::default();
+        self.preemption = Preemption::default();
     }
 
     fn refuse(&mut self, outgoing: Outgoing, error: SubmitError) {
@@ -186,6 +212,7 @@ impl Engine {
                     task,
                     sequence,
                 })),
+                Outgoing::Ask(question) => Some(Effect::Ask(question)),
                 Outgoing::Kill { agent, task } => {
                     Some(Effect::Driver(DriverCommand::Kill { agent, task }))
                 }

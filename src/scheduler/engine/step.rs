@@ -1,12 +1,15 @@
 //! One step: changes made on a clone of the head, kept or dropped as a whole.
 
+use super::maintenance;
 use super::options::EngineOptions;
 use crate::base::clock::Now;
 use crate::base::rng::Rng;
 use crate::domain::lifecycle::{self, Effect, Facts, Outcome};
 use crate::model::{AgentId, NamedPorts, ScheduleStatus, ScheduledTask, TaskEvent, TaskId};
+use crate::scheduler::admin::Question;
 use crate::scheduler::handle::{Reply, SubmitError};
 use crate::storage::{Op, Tables};
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -18,6 +21,7 @@ pub(super) enum Outgoing {
         task: TaskId,
         sequence: u64,
     },
+    Ask(Box<Question>),
     Kill {
         agent: AgentId,
         task: TaskId,
@@ -46,11 +50,20 @@ pub(super) struct Change {
 pub(super) struct Means {
     pub(super) options: Arc<EngineOptions>,
     pub(super) rng: Rng,
-    pub(super) counters: BTreeMap<&'static str, i64>,
+    pub(super) counters: BTreeMap<Cow<'static, str>, i64>,
 }
 
 impl Means {
     pub(super) fn count(&mut self, counter: &'static str, by: u64) {
+        self.add(Cow::Borrowed(counter), by);
+    }
+
+    /// Counts under a name that is not known before, such as one of a job.
+    pub(super) fn count_for(&mut self, counter: String, by: u64) {
+        self.add(Cow::Owned(counter), by);
+    }
+
+    fn add(&mut self, counter: Cow<'static, str>, by: u64) {
         let sum = self.counters.entry(counter).or_default();
         *sum = sum.saturating_add(i64::try_from(by).unwrap_or(i64::MAX));
     }
@@ -258,6 +271,16 @@ impl<'a> Step<'a> {
 
     fn changed(&mut self, before: Option<Arc<ScheduledTask>>, id: &TaskId) {
         let after = self.tables.task(id).cloned();
+        let there = |task: &&Arc<ScheduledTask>| task.status.is_assigned();
+        let was = before.as_ref().filter(there);
+        let is = after.as_ref().filter(there);
+        let left = match is {
+            Some(_) => None,
+            None => was.and_then(|task| task.host.clone()),
+        };
         self.changes.push(Change { before, after });
+        if let Some(host) = left {
+            maintenance::left(self, &host);
+        }
     }
 }

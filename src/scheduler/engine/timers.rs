@@ -21,6 +21,16 @@ pub(super) enum Timer {
     Snapshot,
     /// A task has been in its state for a while.
     Task { task: TaskId, why: TaskTimer },
+    /// A machine is to be drained.
+    Drain { host: String },
+    /// Machines that are drained are looked at again.
+    Maintenance,
+    /// Room is searched for tasks that have waited for long.
+    Preemption,
+    /// Agents are asked to report all that they have.
+    ReconcileImplicitly,
+    /// A machine has been kept for a group of tasks for a while.
+    Reservation { agent: AgentId },
 }
 
 /// What is due for a task. A task that changes its state loses its timer.

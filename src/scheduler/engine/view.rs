@@ -39,13 +39,15 @@ impl Engine {
         let named = STANDING.iter().map(|name| ((*name).to_owned(), 0));
         let mut all: BTreeMap<String, i64> = named.collect();
         for (name, value) in &self.means.counters {
-            all.insert((*name).to_owned(), *value);
+            all.insert(name.to_string(), *value);
         }
         for status in ScheduleStatus::ALL {
             let name = format!("task_store_{status}");
             all.insert(name, self.bottom.count(status));
         }
         all.insert("outstanding_offers".into(), count(self.book.connected()));
+        all.insert("reservation_cache_size".into(), count(self.preemption.reserved()));
+        all.extend(self.maintenance_countdowns());
         all.insert("timeout_queue_size".into(), count(self.timers.len()));
         all
     }
@@ -53,7 +55,23 @@ impl Engine {
 
 /// Counters that are there from the start, so that those who watch them find them.
 const STANDING: &[&str] = &[
+    "missing_maintenance_request",
+    "preemptor_slot_search_attempts_for_non_prod",
+    "preemptor_slot_search_attempts_for_prod",
+    "preemptor_slot_search_failed_for_non_prod",
+    "preemptor_slot_search_failed_for_prod",
+    "preemptor_slot_search_successful_for_non_prod",
+    "preemptor_slot_search_successful_for_prod",
+    "preemptor_slot_validation_failed",
+    "preemptor_slot_validation_successful",
+    "preemptor_task_processor_runs",
+    "preemptor_tasks_preempted_non_prod",
+    "preemptor_tasks_preempted_prod",
     "reconciliation_explicit_runs",
+    "reconciliation_implicit_runs",
+    "reservation_cache_expiration_removals",
+    "reservation_cache_explicit_removals",
+    "reservation_cache_removals",
     "schedule_attempts_fired",
     "schedule_attempts_no_match",
     "scheduler_illegal_task_state_transitions",
@@ -67,6 +85,11 @@ const STANDING: &[&str] = &[
     "scheduling_veto_limit_not_satisfied",
     "scheduling_veto_maintenance",
     "scheduling_veto_static",
+    "sla_coordinator_attempts",
+    "sla_coordinator_errors",
+    "sla_coordinator_lock_starvation",
+    "sla_coordinator_success",
+    "sla_coordinator_user_errors",
     "slaves_lost",
     "task_kill_retries",
     "tasks_pruned",
