@@ -12,7 +12,7 @@ fn refused(refusal: impl Into<Refusal>) -> Outcome {
 }
 
 impl Api {
-    async fn submit(&self, request_id: Option<&str>, command: Command) -> Outcome {
+    pub(super) async fn submit(&self, request_id: Option<&str>, command: Command) -> Outcome {
         let request = request_id.map(str::to_owned);
         match self.scheduler.submit(request, command).await {
             Ok(reply) => Outcome::Answer(Box::new(respond::replied(reply))),

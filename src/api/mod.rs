@@ -4,6 +4,7 @@
 //! and bytes, for `/api` and `/apibeta`: the caller brings headers and bodies and knows no Thrift.
 
 mod account;
+mod admin;
 mod change;
 mod entry;
 mod look;
@@ -100,6 +101,23 @@ impl Api {
             }
             Request::GetTierConfigs(_) => Ok(self.get_tier_configs()),
             Request::PopulateJobConfig(args) => self.populate_job_config(&args),
+            Request::DrainHosts(args) => return self.drain_hosts(request_id, *args).await,
+            Request::EndMaintenance(args) => return self.end_maintenance(request_id, *args).await,
+            Request::ForceTaskState(args) => return self.force_task_state(request_id, *args).await,
+            Request::MaintenanceStatus(args) => self.maintenance_status(&args).await,
+            Request::PruneTasks(args) => return self.prune_tasks(request_id, *args).await,
+            Request::SetQuota(args) => return self.set_quota(request_id, *args).await,
+            Request::SlaDrainHosts(args) => return self.sla_drain_hosts(request_id, *args).await,
+            Request::Snapshot(_) => return self.snapshot(request_id).await,
+            Request::StartMaintenance(args) => {
+                return self.start_maintenance(request_id, *args).await;
+            }
+            Request::TriggerExplicitTaskReconciliation(args) => {
+                return self.reconcile_explicitly(request_id, *args).await;
+            }
+            Request::TriggerImplicitTaskReconciliation(_) => {
+                return self.reconcile_implicitly(request_id).await;
+            }
             other => Err(respond::unsupported(other.name())),
         };
         Outcome::Answer(match answer {

@@ -616,7 +616,7 @@ fn methods_of_later_versions_say_so() {
     for request in [
         Request::ReplaceCronTemplate(Box::default()),
         Request::StartJobUpdate(Box::default()),
-        Request::Snapshot(Box::default()),
+        Request::PerformBackup(Box::default()),
     ] {
         let expected = format!(
             "{} is not supported yet by this version of aurora",

@@ -9,9 +9,11 @@ use crate::base::backoff::Backoff;
 use crate::base::rng::Rng;
 use crate::base::stats;
 use crate::domain::flapping::Flapping;
+use crate::domain::sla::SlaRules;
 use crate::domain::validate::{ContainerType, EnvironmentRule, Rules};
 use crate::driver::embedded::{EmbeddedDriver, EmbeddedOptions};
 use crate::executor::flags::ExecutorFlags;
+use crate::http::coordinator;
 use crate::http::{HttpState, LogLevels, Operator};
 use crate::model::{ExecutorSetup, MilliCpus, Resources};
 use crate::net::Protocol;
@@ -84,6 +86,7 @@ struct Plan {
     driver: EmbeddedOptions,
     api: ApiConfig,
     cors_origin: Option<String>,
+    coordinator_timeout: Duration,
     max_leading: Duration,
     log_level: LevelFilter,
     /// Of what was asked for and has no effect.
@@ -129,6 +132,7 @@ impl Plan {
             api: api_config(flags)?,
             engine,
             hostname,
+            coordinator_timeout: flags.time("sla_coordinator_timeout"),
             cors_origin: flags.text("enable_cors_for").map(str::to_owned),
             max_leading: flags.time("max_leading_duration"),
             log_level: log_level(flags)?,
@@ -261,6 +265,26 @@ fn engine_options(
         history_min_retention: flags.time("history_min_retention_threshold"),
         history_retention: flags.time("history_prune_threshold"),
         history_per_job: flags.count("history_max_per_job_threshold")?,
+        sla: SlaRules {
+            for_non_production: flags.is_on("sla_aware_kill_non_prod"),
+            min_instances: flags.count("min_required_instances_for_sla_check")?,
+        },
+        maintenance_interval: flags.time("host_maintenance_polling_interval"),
+        coordinators: flags.count("max_parallel_coordinated_maintenance")?,
+        reconcile_batch: flags.count("reconciliation_explicit_batch_size")?,
+        reconcile_implicitly: (
+            flags.time("reconciliation_initial_delay")
+                + flags.time("reconciliation_schedule_spread"),
+            flags.time("reconciliation_implicit_interval"),
+        ),
+        preemption_initial_delay: flags
+            .is_on("enable_preemptor")
+            .then(|| flags.time("preemption_slot_search_initial_delay")),
+        preemption_interval: flags.time("preemption_slot_search_interval"),
+        preemption_delay: flags.time("preemption_delay"),
+        preemption_batch: flags.count("preemption_reservation_max_batch_size")?,
+        reservation: flags.time("offer_reservation_duration"),
+        snapshot_interval: flags.time("dlog_snapshot_interval"),
         ..EngineOptions::default()
     })
 }
@@ -392,7 +416,9 @@ async fn serve(plan: Plan, signals: Receiver<Signal>) -> Result<(), Failure> {
     let agents = peers.route(Protocol::Agent);
     let (driver, driver_events) = EmbeddedDriver::start(key, agents, plan.driver, shutdown.clone());
     rt::spawn("peer listener", peers.run(shutdown.clone())).detach();
+    let coordinators = coordinator::start(&plan.cluster, plan.coordinator_timeout);
     let options = scheduler::Options {
+        coordinators: Some(coordinators),
         engine: plan.engine,
         queue: QUEUE,
         address: advertised.clone(),

@@ -148,9 +148,7 @@ pub fn check_update(
 ///
 /// The sentence for the operator.
 pub fn check_quota(quota: Quota, used: &Consumption) -> Result<(), String> {
-    if quota.cpus.0 < 0 || quota.ram_mb < 0 || quota.disk_mb < 0 {
-        return Err(format!("Negative values in: {}", show(quota)));
-    }
+    check_positive(quota)?;
     match countable(quota).fits(&used.prod_shared) {
         true => Ok(()),
         false => Err(format!(
@@ -159,6 +157,18 @@ pub fn check_quota(quota: Quota, used: &Consumption) -> Result<(), String> {
             show(used.prod_shared)
         )),
     }
+}
+
+/// Whether a quota has no negative amount.
+///
+/// # Errors
+///
+/// The sentence for the operator.
+pub fn check_positive(quota: Quota) -> Result<(), String> {
+    if quota.cpus.0 < 0 || quota.ram_mb < 0 || quota.disk_mb < 0 {
+        return Err(format!("Negative values in: {}", show(quota)));
+    }
+    Ok(())
 }
 
 fn show(amount: Resources) -> String {

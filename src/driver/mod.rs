@@ -60,7 +60,8 @@ pub enum DriverCommand {
         /// What to run.
         order: Box<LaunchOrder>,
     },
-    /// Report these tasks again; those that the agent does not know are reported lost.
+    /// Report these tasks again; those that the agent does not know are reported lost. None means: report
+    /// all that there are.
     Reconcile {
         /// The agent.
         agent: AgentId,

@@ -10,6 +10,7 @@
 //! This module knows no rule of Aurora: it shows what is there and hands requests to `api`.
 
 mod api;
+pub mod coordinator;
 mod door;
 mod operate;
 mod pages;

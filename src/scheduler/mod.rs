@@ -8,7 +8,8 @@ pub mod handle;
 mod port;
 mod run;
 
+pub use admin::{AdminCommand, Answered, Question, Ruling};
 pub use engine::{Effect, Engine, EngineOptions};
 pub use handle::{Command, Handle, Lifecycle, NotReady, SubmitError, View, request_of};
 pub use port::LogPort;
-pub use run::{Options, RunError, start};
+pub use run::{Coordinators, Options, RunError, start};

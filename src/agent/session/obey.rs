@@ -95,6 +95,12 @@ impl<R: TaskRunner> Obeyer<'_, R> {
         let reports = self.runner.reports();
         let mut known: BTreeMap<TaskId, TaskReport> =
             reports.into_iter().map(|r| (r.task.clone(), r)).collect();
+        if tasks.is_empty() {
+            for report in known.into_values() {
+                self.say(report).await?;
+            }
+            return Ok(());
+        }
         for task in tasks {
             match known.remove(task) {
                 Some(report) => self.say(report).await?,

@@ -45,7 +45,7 @@ table! {
         "Used when job gives none";
     dlog_max_entry_size: Data = "512KB", idle("what it tunes is not in this version yet"),
         "Frame threshold";
-    dlog_snapshot_interval: Time = "1hrs", idle("what it tunes is not in this version yet"),
+    dlog_snapshot_interval: Time = "1hrs", works,
         "Snapshot period";
     empty_notice_interval: Time = "5secs", works,
         "How often a scheduler without a log says so";
@@ -53,7 +53,7 @@ table! {
         "Access-Control-Allow-Origin value";
     enable_mesos_fetcher: Bool = "false", works,
         "Allow fetcher URIs in jobs";
-    enable_preemptor: Bool = "true", idle("what it tunes is not in this version yet"),
+    enable_preemptor: Bool = "true", works,
         "Preemption";
     enable_revocable_cpus: Bool = "true", idle("what it tunes is not in this version yet"),
         "CPU type may be revocable";
@@ -87,7 +87,7 @@ table! {
         "Maximum retention";
     hold_offers_forever: Bool = "false", idle("offers of our own agents stand until they are used"),
         "Never decline held offers";
-    host_maintenance_polling_interval: Time = "1mins", idle("what it tunes is not in this version yet"),
+    host_maintenance_polling_interval: Time = "1mins", works,
         "Drain poll";
     hostname: Text = "", works,
         "Advertised host";
@@ -121,7 +121,7 @@ table! {
         "Max flapping task delay";
     max_leading_duration: Time = "1days", works,
         "How long a scheduler leads before it hands over to another; alone, it leads on";
-    max_parallel_coordinated_maintenance: Int = "10", idle("what it tunes is not in this version yet"),
+    max_parallel_coordinated_maintenance: Int = "10", works,
         "Coordinator pool & lock stripes";
     max_registration_delay: Time = "1mins", idle("the embedded driver needs no registration"),
         "Max registration delay";
@@ -153,7 +153,7 @@ table! {
         "Mesos role";
     min_offer_hold_time: Time = "5mins", idle("offers of our own agents stand until they are used"),
         "Min offer hold time";
-    min_required_instances_for_sla_check: Int = "20", idle("what it tunes is not in this version yet"),
+    min_required_instances_for_sla_check: Int = "20", works,
         "Min required instances for sla check";
     native_log_election_retries: Int = "20", idle("the log retries and times out by itself"),
         "Native log election retries";
@@ -179,7 +179,7 @@ table! {
         "Offer hold jitter window";
     offer_order: Text = "RANDOM", idle("what it tunes is not in this version yet"),
         "Offer order";
-    offer_reservation_duration: Time = "3mins", idle("what it tunes is not in this version yet"),
+    offer_reservation_duration: Time = "3mins", works,
         "Preemption reservation";
     offer_set_module: Text = "", stops("place tasks by other rules"),
         "Extension";
@@ -193,31 +193,31 @@ table! {
         "Where agents and other schedulers connect";
     populate_discovery_info: Bool = "false", idle("it concerns a Mesos master, and the embedded driver is in use"),
         "Populate discovery info";
-    preemption_delay: Time = "3mins", idle("what it tunes is not in this version yet"),
+    preemption_delay: Time = "3mins", works,
         "Preemption delay";
-    preemption_reservation_max_batch_size: Int = "5", idle("what it tunes is not in this version yet"),
+    preemption_reservation_max_batch_size: Int = "5", works,
         "Preemption reservation max batch size";
     preemption_slot_finder_modules: Text = "", stops("place tasks by other rules"),
         "Extension";
-    preemption_slot_hold_time: Time = "5mins", idle("what it tunes is not in this version yet"),
+    preemption_slot_hold_time: Time = "5mins", idle("room that is found is used at once"),
         "Preemption slot hold time";
-    preemption_slot_search_initial_delay: Time = "3mins", idle("what it tunes is not in this version yet"),
+    preemption_slot_search_initial_delay: Time = "3mins", works,
         "Preemption slot search initial delay";
-    preemption_slot_search_interval: Time = "1mins", idle("what it tunes is not in this version yet"),
+    preemption_slot_search_interval: Time = "1mins", works,
         "Preemption slot search interval";
     receive_revocable_resources: Bool = "false", idle("it concerns a Mesos master, and the embedded driver is in use"),
         "Capability";
-    reconciliation_explicit_batch_interval: Time = "5secs", idle("what it tunes is not in this version yet"),
+    reconciliation_explicit_batch_interval: Time = "5secs", idle("agents answer at their own pace"),
         "Reconciliation explicit batch interval";
-    reconciliation_explicit_batch_size: Int = "1000", idle("what it tunes is not in this version yet"),
+    reconciliation_explicit_batch_size: Int = "1000", works,
         "Reconciliation explicit batch size";
     reconciliation_explicit_interval: Time = "60mins", works,
         "Reconciliation explicit interval";
-    reconciliation_implicit_interval: Time = "60mins", idle("what it tunes is not in this version yet"),
+    reconciliation_implicit_interval: Time = "60mins", works,
         "Reconciliation implicit interval";
     reconciliation_initial_delay: Time = "1mins", works,
         "Reconciliation initial delay";
-    reconciliation_schedule_spread: Time = "30mins", idle("what it tunes is not in this version yet"),
+    reconciliation_schedule_spread: Time = "30mins", works,
         "Reconciliation schedule spread";
     require_docker_use_executor: Bool = "true", works,
         "Require docker use executor";
@@ -243,13 +243,13 @@ table! {
         "Sla aware kill retry max delay";
     sla_aware_kill_retry_min_delay: Time = "1mins", idle("what it tunes is not in this version yet"),
         "Sla aware kill retry min delay";
-    sla_coordinator_timeout: Time = "1mins", idle("what it tunes is not in this version yet"),
+    sla_coordinator_timeout: Time = "1mins", works,
         "Sla coordinator timeout";
-    sla_non_prod_metrics: Text = "", idle("what it tunes is not in this version yet"),
+    sla_non_prod_metrics: Text = "", works,
         "Sla non prod metrics";
-    sla_prod_metrics: Text = "", idle("what it tunes is not in this version yet"),
+    sla_prod_metrics: Text = "", works,
         "Sla prod metrics";
-    sla_stat_refresh_interval: Time = "1mins", idle("what it tunes is not in this version yet"),
+    sla_stat_refresh_interval: Time = "1mins", works,
         "Sla stat refresh interval";
     stat_retention_period: Time = "1hrs", idle("what it tunes is not in this version yet"),
         "Time series retention";

@@ -347,6 +347,9 @@ fn orders(command: DriverCommand) -> (AgentId, Vec<Order>) {
             session,
             order,
         } => (agent, vec![Order::Launch { order, session }]),
+        DriverCommand::Reconcile { agent, tasks } if tasks.is_empty() => {
+            (agent, vec![Order::Reconcile { tasks }])
+        }
         DriverCommand::Reconcile { agent, tasks } => {
             let part = |tasks: &[_]| Order::Reconcile {
                 tasks: tasks.to_vec(),

@@ -7,6 +7,7 @@ use crate::base::clock::Instant;
 use crate::driver::DriverEvent;
 use crate::replog::LogEvent;
 use crate::rt::{self, Shutdown};
+use crate::scheduler::admin::Answered;
 use crate::scheduler::handle::Submission;
 use async_channel::Receiver;
 use futures_lite::FutureExt;
@@ -14,6 +15,8 @@ use std::future::pending;
 
 /// The queues and signals that the loop waits for.
 pub(super) struct Inputs {
+    /// What coordinators say.
+    pub(super) answered: Option<Receiver<Answered>>,
     pub(super) commands: Receiver<Submission>,
     pub(super) driver: Receiver<DriverEvent>,
     pub(super) log: Receiver<LogEvent>,
@@ -28,6 +31,7 @@ pub(super) struct Inputs {
 
 /// What woke the loop.
 pub(super) enum Input {
+    Answered(Answered),
     Command(Submission),
     Driver(DriverEvent),
     HandedOver(bool),
@@ -69,6 +73,12 @@ impl Inputs {
             }
             Ok(Input::Command(next(&self.commands).await))
         };
+        let answered = async {
+            match &self.answered {
+                Some(answered) => Ok(Input::Answered(next(answered).await)),
+                None => pending().await,
+            }
+        };
         let refused = async { Ok(Input::Refused(next(&self.refused).await)) };
         let unread = async { Ok(Input::Unread(next(&self.unread).await)) };
         let handed_over = async { Ok(Input::HandedOver(next(&self.handed_over).await)) };
@@ -81,6 +91,7 @@ impl Inputs {
             .or(driver)
             .or(command)
             .or(read)
+            .or(answered)
             .or(timeout(deadline))
             .await
     }

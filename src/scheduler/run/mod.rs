@@ -17,6 +17,7 @@ mod shown;
 mod tests;
 mod writer;
 
+use super::admin::{Answered, Question, Ruling};
 use super::engine::{Effect, Engine, EngineOptions};
 use super::handle::{Handle, Lifecycle, NotReady, Reply, SubmitError};
 use super::port::LogPort;
@@ -68,6 +69,17 @@ pub struct Options {
     /// A Mesos master is to be registered with, which nothing does yet: the scheduler leads and stays in
     /// LEADER_AWAITING_REGISTRATION. The embedded driver needs no registration.
     pub awaits_master: bool,
+    /// Who asks coordinators; without it each of them counts as unreachable.
+    pub coordinators: Option<Coordinators>,
+}
+
+/// The way to whoever asks coordinators. Every question gets an answer.
+#[derive(Clone, Debug)]
+pub struct Coordinators {
+    /// Where questions go.
+    pub questions: Sender<Question>,
+    /// Where answers come from.
+    pub answers: Receiver<Answered>,
 }
 
 /// Why the scheduler ended by itself. The process must end.
@@ -112,11 +124,14 @@ pub fn start<L: LogPort>(
     let asking = reads::ask(Arc::clone(&log), to_ask, fail);
     rt::spawn("quorum reads", asking).detach();
     let (tell_handed_over, handed_over) = bounded(1);
+    let coordinators = options.coordinators.as_ref();
+    let answered = coordinators.map(|coordinators| coordinators.answers.clone());
     let scheduler = Loop {
         engine: Engine::new(options.engine.clone(), Rng::from_os()),
         options,
         handle: handle.clone(),
         inputs: Inputs {
+            answered,
             commands: arrivals.commands,
             driver: driver_events,
             handed_over,
@@ -282,6 +297,7 @@ impl<L: LogPort> Loop<L> {
                 self.engine
                     .handle_command(now, self.next_token, request, command);
             }
+            Input::Answered(answered) => self.engine.handle_answered(now, &answered),
             Input::Driver(event) => self.engine.handle_driver(now, event),
             Input::Log(event) => self.take_log(event)?,
             Input::HandedOver(well) => self.handed_over(well),
@@ -376,6 +392,7 @@ impl<L: LogPort> Loop<L> {
                     })?;
                 }
             }
+            Effect::Ask(question) => self.ask(*question),
             Effect::Driver(command) => self.driver.command(command),
             Effect::Publish(tables) => self.handle.publish_tables(tables),
             Effect::Reply { token, result } => {
@@ -412,6 +429,19 @@ impl<L: LogPort> Loop<L> {
 
     fn ballot(&self) -> Option<Ballot> {
         self.term.map(|term| term.ballot)
+    }
+
+    fn ask(&mut self, question: Question) {
+        let task = question.task.id.clone();
+        let sent = match &self.options.coordinators {
+            Some(coordinators) => coordinators.questions.try_send(question).is_ok(),
+            None => false,
+        };
+        if !sent {
+            let ruling = Ruling::Unreachable;
+            let answered = Answered { task, ruling };
+            self.engine.handle_answered(clock::both(), &answered);
+        }
     }
 
     /// The queue is as long as the engine's window, so a full one means that its writer is gone or

@@ -106,6 +106,6 @@ thrift_struct! {
 
     /// How a reconciliation is paced.
     ExplicitReconciliationSettings {
-        1 batch_size "batchSize": plain i32,
+        1 batch_size "batchSize": opt i32,
     }
 }

@@ -142,6 +142,11 @@ fn all<W, M: Ord>(values: &[W], convert: impl Fn(&W) -> Converted<M>) -> Convert
     values.iter().map(convert).collect()
 }
 
+/// The sum of all resources.
+pub fn resource_amounts(values: &[api::Resource]) -> model::Resources {
+    resources(values).0
+}
+
 /// The sum of all resources, and the names of the ports.
 fn resources(values: &[api::Resource]) -> (model::Resources, BTreeSet<String>) {
     let mut names = BTreeSet::new();
@@ -186,7 +191,8 @@ fn fetcher_uri(uri: &api::MesosFetcherUri) -> Converted<model::FetcherUri> {
     })
 }
 
-fn sla_policy(policy: &api::SlaPolicy) -> model::SlaPolicy {
+/// A promise. What is missing is zero or empty.
+pub fn sla_policy(policy: &api::SlaPolicy) -> model::SlaPolicy {
     match policy {
         api::SlaPolicy::CoordinatorSlaPolicy(policy) => model::SlaPolicy::Coordinator {
             url: policy.coordinator_url.clone().unwrap_or_default(),

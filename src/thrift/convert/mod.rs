@@ -6,7 +6,7 @@
 mod from_wire;
 mod to_wire;
 
-pub use from_wire::{
+pub use from_wire::{resource_amounts, sla_policy, 
     ConvertError, instance_ids, job_configuration, job_key, schedule_status, task_config,
 };
 pub use to_wire::{

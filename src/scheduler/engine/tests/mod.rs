@@ -1,5 +1,7 @@
 //! The engine with a log, agents and crashes that are all made up, in one thread.
 
+mod maintenance;
+mod preempt;
 mod scenarios;
 mod storm;
 mod world;

@@ -8,6 +8,7 @@ use crate::model::{
     MilliCpus, PortRange, Ports, Resources, ScheduleStatus, TaskConfig, TaskId, TaskReport,
     TaskState,
 };
+use crate::scheduler::admin::Question;
 use crate::scheduler::engine::{Effect, Engine, EngineOptions};
 use crate::scheduler::handle::{Command, Reply, SubmitError};
 use crate::storage::Tables;
@@ -44,6 +45,8 @@ pub(super) struct World {
     pub(super) started: BTreeMap<TaskId, Vec<AgentId>>,
     pub(super) replies: BTreeMap<u64, Result<Reply, SubmitError>>,
     pub(super) next_token: u64,
+    /// What coordinators are asked.
+    pub(super) questions: VecDeque<Question>,
 }
 
 pub(super) fn total() -> Resources {
@@ -58,10 +61,15 @@ pub(super) fn total() -> Resources {
 
 impl World {
     pub(super) fn new(seed: u64) -> Self {
-        let options = EngineOptions {
+        Self::with(seed, |_| {})
+    }
+
+    pub(super) fn with(seed: u64, change: impl FnOnce(&mut EngineOptions)) -> Self {
+        let mut options = EngineOptions {
             max_attempts_per_sec: 10_000,
             ..EngineOptions::default()
         };
+        change(&mut options);
         let mut rng = Rng::from_seed(seed);
         let mut world = Self {
             engine: Engine::new(options.clone(), Rng::from_seed(rng.next_u64())),
@@ -79,6 +87,7 @@ impl World {
             started: BTreeMap::new(),
             replies: BTreeMap::new(),
             next_token: 0,
+            questions: VecDeque::new(),
         };
         world.engine.handle_leading(world.now).unwrap();
         world
@@ -99,6 +108,7 @@ impl World {
         self.engine.seal();
         while let Some(effect) = self.engine.poll_effect() {
             match effect {
+                Effect::Ask(question) => self.questions.push_back(*question),
                 Effect::Append { ticket, payload } => self.appending.push_back((ticket, payload)),
                 Effect::Driver(command) => self.orders.push_back(command),
                 Effect::Publish(_) => {}
