@@ -100,9 +100,8 @@ impl Api {
         let command = AdminCommand::StartMaintenance {
             hosts: hosts.clone(),
         };
-        let result = |statuses| {
-            ResponseResult::StartMaintenanceResult(StartMaintenanceResult { statuses })
-        };
+        let result =
+            |statuses| ResponseResult::StartMaintenanceResult(StartMaintenanceResult { statuses });
         self.on_hosts(request_id, hosts, command, result).await
     }
 

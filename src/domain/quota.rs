@@ -54,7 +54,11 @@ impl Consumption {
     fn add_larger(&mut self, a: &Self, b: &Self) {
         let pairs = [
             (&mut self.prod_shared, a.prod_shared, b.prod_shared),
-            (&mut self.non_prod_shared, a.non_prod_shared, b.non_prod_shared),
+            (
+                &mut self.non_prod_shared,
+                a.non_prod_shared,
+                b.non_prod_shared,
+            ),
             (&mut self.prod_dedicated, a.prod_dedicated, b.prod_dedicated),
             (
                 &mut self.non_prod_dedicated,

@@ -4,8 +4,8 @@
 //! truth value from the answer; anything else counts as no.
 
 use crate::base::{clock, stats};
-use crate::net::http1::client::{ClientError, ClientLimits, Outgoing, connect};
 use crate::net::http1::Method;
+use crate::net::http1::client::{ClientError, ClientLimits, Outgoing, connect};
 use crate::rt;
 use crate::scheduler::{Answered, Coordinators, Question, Ruling};
 use crate::thrift::convert::scheduled_task_to_wire;
@@ -73,7 +73,11 @@ async fn ask(cluster: &str, limit: Duration, question: &Question) -> Ruling {
         Some(_) => log::Level::Warn,
         None => log::Level::Info,
     };
-    log::log!(level, "coordinator {} about {key}: {why} ({ms} ms)", question.url);
+    log::log!(
+        level,
+        "coordinator {} about {key}: {why} ({ms} ms)",
+        question.url
+    );
     ruling
 }
 
@@ -100,7 +104,10 @@ async fn post(key: &str, question: &Question) -> Result<bool, Failure> {
     };
     let target = format!("{}{separator}task={key}", place.target);
     let body = body(key, question)?;
-    let json = (Cow::Borrowed("content-type"), Cow::Borrowed("application/json"));
+    let json = (
+        Cow::Borrowed("content-type"),
+        Cow::Borrowed("application/json"),
+    );
     let request = Outgoing {
         method: Method::Post,
         authority: &place.authority,

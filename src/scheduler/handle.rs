@@ -1,7 +1,7 @@
 //! What others hold of the scheduler: commands in, committed tables and the published view out.
 
-use super::run::Reader;
 use super::admin::AdminCommand;
+use super::run::Reader;
 use crate::base::clock::Instant;
 use crate::base::frame;
 use crate::model::{

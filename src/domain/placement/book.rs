@@ -353,7 +353,13 @@ mod tests {
                 },
             });
             let agents = book.only(&config)?;
-            Some(agents.iter().map(ToString::to_string).collect::<Vec<_>>().join(","))
+            Some(
+                agents
+                    .iter()
+                    .map(ToString::to_string)
+                    .collect::<Vec<_>>()
+                    .join(","),
+            )
         };
         assert_eq!(only(&book, &["1"], false).as_deref(), Some("a,b"));
         assert_eq!(only(&book, &["2", "3"], false).as_deref(), Some("b,c"));

@@ -1,9 +1,9 @@
 //! What happens when timers fire.
 
+use super::Engine;
 use super::settle::HOUSEKEEPING;
 use super::step::Step;
 use super::timers::{TaskTimer, Timer};
-use super::Engine;
 use crate::base::clock::{Now, Timestamp};
 use crate::model::{JobKey, ScheduleStatus, ScheduledTask, TaskId};
 use crate::storage::Op;

@@ -153,7 +153,9 @@ impl Engine {
             return;
         }
         let mut index = Index::new(options.tiers.clone(), options.executor_overhead);
-        self.book.iter().for_each(|machine| index.set_machine(machine));
+        self.book
+            .iter()
+            .for_each(|machine| index.set_machine(machine));
         for agent in self.head.loaded_agents() {
             for task in self.head.tasks_on_agent(agent) {
                 index.change(None, Some(task));
@@ -219,11 +221,30 @@ impl Engine {
             }
             kept.push(agent.clone());
         }
-        count(&mut step, "preemptor_slot_search_attempts", "for_", config, 1);
+        count(
+            &mut step,
+            "preemptor_slot_search_attempts",
+            "for_",
+            config,
+            1,
+        );
         let (good, bad) = (kept.len() as u64, u64::from(kept.len() < waiting.len()));
-        count(&mut step, "preemptor_slot_search_successful", "for_", config, good);
-        count(&mut step, "preemptor_slot_search_failed", "for_", config, bad);
-        step.means.count("preemptor_slot_validation_successful", good);
+        count(
+            &mut step,
+            "preemptor_slot_search_successful",
+            "for_",
+            config,
+            good,
+        );
+        count(
+            &mut step,
+            "preemptor_slot_search_failed",
+            "for_",
+            config,
+            bad,
+        );
+        step.means
+            .count("preemptor_slot_validation_successful", good);
         let done = step.done();
         let found = kept.len();
         for agent in kept {
@@ -300,7 +321,12 @@ fn has_waited(task: &ScheduledTask, options: &EngineOptions, now: Now) -> bool {
 }
 
 /// Tells victims to end in favour of a task.
-fn preempt(step: &mut Step<'_>, config: &TaskConfig, task: &TaskId, victims: &[Arc<ScheduledTask>]) {
+fn preempt(
+    step: &mut Step<'_>,
+    config: &TaskConfig,
+    task: &TaskId,
+    victims: &[Arc<ScheduledTask>],
+) {
     for victim in victims {
         let why = format!("Preempting in favor of {task}");
         step.transition(&victim.id, ScheduleStatus::Preempting, Some(why));

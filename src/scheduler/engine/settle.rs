@@ -160,8 +160,10 @@ impl Engine {
             .set(at(options.snapshot_interval), Timer::Snapshot);
         self.timers
             .set(at(options.maintenance_interval), Timer::Maintenance);
-        self.timers
-            .set(at(options.reconcile_implicitly.0), Timer::ReconcileImplicitly);
+        self.timers.set(
+            at(options.reconcile_implicitly.0),
+            Timer::ReconcileImplicitly,
+        );
         if let Some(delay) = options.preemption_initial_delay {
             self.timers.set(at(delay), Timer::Preemption);
         }

@@ -46,7 +46,10 @@ impl Engine {
             all.insert(name, self.bottom.count(status));
         }
         all.insert("outstanding_offers".into(), count(self.book.connected()));
-        all.insert("reservation_cache_size".into(), count(self.preemption.reserved()));
+        all.insert(
+            "reservation_cache_size".into(),
+            count(self.preemption.reserved()),
+        );
         all.extend(self.maintenance_countdowns());
         all.insert("timeout_queue_size".into(), count(self.timers.len()));
         all

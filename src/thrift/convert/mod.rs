@@ -6,8 +6,9 @@
 mod from_wire;
 mod to_wire;
 
-pub use from_wire::{resource_amounts, sla_policy, 
-    ConvertError, instance_ids, job_configuration, job_key, schedule_status, task_config,
+pub use from_wire::{
+    ConvertError, instance_ids, job_configuration, job_key, resource_amounts, schedule_status,
+    sla_policy, task_config,
 };
 pub use to_wire::{
     job_configuration_to_wire, job_key_to_wire, quota_to_wire, scheduled_task_to_wire,

@@ -66,7 +66,13 @@ fn run_all(world: &mut World) {
 fn a_drained_machine_is_emptied_its_tasks_run_elsewhere_and_it_comes_back() {
     let mut world = world(3, |_| {});
     world.command(None, &drain(&["a", "unknown"], 0));
-    assert!(world.engine.head.tasks().all(|task| task.status == S::Draining));
+    assert!(
+        world
+            .engine
+            .head
+            .tasks()
+            .all(|task| task.status == S::Draining)
+    );
     world.learn();
     assert_eq!(mode(&world, "a"), MaintenanceMode::Draining);
     run_all(&mut world);
@@ -80,7 +86,10 @@ fn a_drained_machine_is_emptied_its_tasks_run_elsewhere_and_it_comes_back() {
     assert_eq!((on(&world, "a"), on(&world, "b"), waiting), (0, 0, 3));
     world.command(None, &end(&["a"]));
     run_all(&mut world);
-    assert_eq!((mode(&world, "a"), on(&world, "a")), (MaintenanceMode::None, 3));
+    assert_eq!(
+        (mode(&world, "a"), on(&world, "a")),
+        (MaintenanceMode::None, 3)
+    );
 }
 
 #[test]
@@ -123,7 +132,10 @@ fn a_promise_is_kept_until_the_others_are_up_or_the_time_is_over() {
     world.command(None, &drain(&["a"], 3_600));
     world.calm();
     // None has been up for long enough.
-    assert_eq!((on(&world, "a"), mode(&world, "a")), (4, MaintenanceMode::Draining));
+    assert_eq!(
+        (on(&world, "a"), mode(&world, "a")),
+        (4, MaintenanceMode::Draining)
+    );
     world.pass(Duration::from_secs(130));
     let mut left = 4;
     while left > 0 {
@@ -154,7 +166,10 @@ fn coordinated(c: &mut TaskConfig) {
 
 fn answer(world: &mut World, ruling: Ruling) -> AgentId {
     let question = world.questions.pop_front().unwrap();
-    assert!(world.questions.is_empty(), "one at a time for each coordinator");
+    assert!(
+        world.questions.is_empty(),
+        "one at a time for each coordinator"
+    );
     let task = question.task.id.clone();
     let answered = Answered { task, ruling };
     world.engine.handle_answered(world.now, &answered);
@@ -177,7 +192,10 @@ fn a_coordinator_decides_task_by_task_and_is_asked_again_at_the_next_poll() {
     world.calm();
     answer(&mut world, Ruling::Granted);
     answer(&mut world, Ruling::Granted);
-    assert_eq!((on(&world, "a"), mode(&world, "a")), (0, MaintenanceMode::Drained));
+    assert_eq!(
+        (on(&world, "a"), mode(&world, "a")),
+        (0, MaintenanceMode::Drained)
+    );
 }
 
 #[test]

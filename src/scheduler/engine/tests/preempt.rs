@@ -71,7 +71,9 @@ fn production_work_takes_the_place_of_preemptible_work_after_a_while() {
     let why = format!("Preempting in favor of {high}");
     let low = key("low");
     let told = tables.tasks_of_job(&low).filter(|task| {
-        task.events.iter().any(|e| e.status == S::Preempting && e.message.as_ref() == Some(&why))
+        task.events
+            .iter()
+            .any(|e| e.status == S::Preempting && e.message.as_ref() == Some(&why))
     });
     assert_eq!(told.count(), 2);
     let counters = world.engine.view().counters;
@@ -146,7 +148,9 @@ fn random_config(rng: &mut Rng, number: u64) -> TaskConfig {
     let (tier, production) = [("preferred", true), ("preemptible", false)][rng.index(2)];
     let cpus = 100 + i64::try_from(rng.below(2_000)).unwrap();
     let priority = i32::try_from(rng.below(3)).unwrap();
-    let limit = rng.one_in(3).then(|| 1 + i32::try_from(rng.below(2)).unwrap());
+    let limit = rng
+        .one_in(3)
+        .then(|| 1 + i32::try_from(rng.below(2)).unwrap());
     config("j", |c| {
         let name = format!("j{number}");
         c.job = crate::model::JobKey::new(role, "prod", &name).unwrap();
@@ -173,9 +177,16 @@ fn check(world: &World, seed: u64) {
         let used = load.used();
         assert!(total().fits(&used), "seed {seed}: {agent} holds {used:?}");
         let tasks: Vec<_> = tables.tasks_on_agent(agent).collect();
-        let ports: BTreeSet<u16> = tasks.iter().flat_map(|t| t.ports.values().copied()).collect();
+        let ports: BTreeSet<u16> = tasks
+            .iter()
+            .flat_map(|t| t.ports.values().copied())
+            .collect();
         let wanted: usize = tasks.iter().map(|t| t.ports.len()).sum();
-        assert_eq!(ports.len(), wanted, "seed {seed}: a port of {agent} was given twice");
+        assert_eq!(
+            ports.len(),
+            wanted,
+            "seed {seed}: a port of {agent} was given twice"
+        );
         for task in tasks {
             let rack = &world.agents[agent].attributes[0].values;
             let rack = rack.iter().next().unwrap().clone();
@@ -185,7 +196,9 @@ fn check(world: &World, seed: u64) {
     for task in tables.tasks() {
         for constraint in &task.config.constraints {
             if let ConstraintKind::Limit(limit) = constraint.kind {
-                let of_job = racks.iter().filter(|((job, _), _)| *job == task.job().to_string());
+                let of_job = racks
+                    .iter()
+                    .filter(|((job, _), _)| *job == task.job().to_string());
                 for ((job, rack), count) in of_job {
                     assert!(*count <= limit, "seed {seed}: {count} of {job} in {rack}");
                 }
@@ -199,7 +212,8 @@ fn check(world: &World, seed: u64) {
                 let (high, low) = (&favoured.config, &task.config);
                 let same = high.job.role() == low.job.role() && high.priority > low.priority;
                 assert!(
-                    (high.production && !low.production) || (high.production == low.production && same),
+                    (high.production && !low.production)
+                        || (high.production == low.production && same),
                     "seed {seed}: {} gave way to {}",
                     task.id,
                     favoured.id
@@ -210,7 +224,10 @@ fn check(world: &World, seed: u64) {
     for role in ["x", "y"] {
         let used = tables.consumption(role).prod_shared;
         let quota = tables.quota(role).unwrap_or_default();
-        assert!(used.cpus <= quota.cpus && used.ram_mb <= quota.ram_mb, "seed {seed}: {role}");
+        assert!(
+            used.cpus <= quota.cpus && used.ram_mb <= quota.ram_mb,
+            "seed {seed}: {role}"
+        );
     }
 }
 
@@ -244,7 +261,10 @@ fn capacity_limits_and_quota_hold_whatever_happens() {
             match rng.below(12) {
                 0..=2 => {
                     let config = random_config(rng, step);
-                    world.command(None, &create(config, 1 + u32::try_from(rng.below(6)).unwrap()));
+                    world.command(
+                        None,
+                        &create(config, 1 + u32::try_from(rng.below(6)).unwrap()),
+                    );
                 }
                 3 => {
                     let jobs: Vec<_> = world.tables().jobs().cloned().collect();
