@@ -28,8 +28,10 @@ impl Replica {
         match &mut self.role {
             Role::Leader(_) => self.tick(now, rng),
             Role::Candidate(_) | Role::Follower | Role::PreCandidate(_) => {
+                if !self.is_seatless() || !self.pulse.is_alive(now, self.election_timeout()) {
+                    self.set_leader(None);
+                }
                 self.has_stood_again = false;
-                self.set_leader(None);
                 self.role = Role::Follower;
                 self.expect_leader(now, rng);
                 if self.is_seatless() {
@@ -302,7 +304,17 @@ impl Replica {
     }
 
     /// Ends any term of its own, and waits for a leader to be heard.
+    ///
+    /// A replica without a seat has its timer to ask for one, which no leader puts off.
     pub(super) fn follow(&mut self, now: Instant, rng: &mut Rng) {
+        self.end_term();
+        if !self.is_seatless() {
+            self.expect_leader(now, rng);
+        }
+    }
+
+    /// Ends any term of its own.
+    pub(super) fn end_term(&mut self) {
         if let Role::Leader(leader) = &mut self.role {
             let ballot = leader.ballot;
             let waiting = std::mem::take(&mut leader.reads.waiting);
@@ -311,6 +323,5 @@ impl Replica {
             self.set_leader(None);
         }
         self.role = Role::Follower;
-        self.expect_leader(now, rng);
     }
 }

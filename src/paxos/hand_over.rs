@@ -46,6 +46,12 @@ impl Replica {
     }
 
     pub(super) fn poll_hand_over(&mut self, now: Instant, rng: &mut Rng) {
+        let Role::Leader(leader) = &self.role else {
+            return;
+        };
+        if leader.hand_over.is_none() && self.configured.configuration.counts(self.me) {
+            return;
+        }
         let heir = self.heir(now);
         let Role::Leader(leader) = &mut self.role else {
             return;

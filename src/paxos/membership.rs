@@ -109,7 +109,8 @@ impl Replica {
         configuration: Arc<Configuration>,
         rng: &mut Rng,
     ) {
-        if configuration.counts(from) && self.bind(configuration) {
+        let is_first = configuration.members.keys().next() == Some(&from.id);
+        if is_first && configuration.counts(from) && self.bind(configuration) {
             self.expect_leader(now, rng);
         }
     }
@@ -171,6 +172,10 @@ impl Replica {
         is_own: bool,
     ) -> Result<(), ChangeError> {
         let next = change.apply(&self.configured.configuration)?;
+        if !next.counts(self.me) && next.members.contains_key(&self.me.id) {
+            // It leads, so its state is not lost.
+            return Err(ChangeError::AlreadyMember(self.me.id));
+        }
         let until = now + self.options.timing.election * Self::CATCH_UP_TIMEOUTS;
         let Role::Leader(leader) = &mut self.role else {
             return Err(ChangeError::NotLeader);
@@ -355,6 +360,7 @@ impl Replica {
         let is_newer = seat.is_some_and(|seat| seat.incarnation > self.me.incarnation);
         if is_newer && !self.needs_incarnation && self.acceptor.status != Status::Empty {
             self.needs_incarnation = true;
+            self.end_term();
             self.become_status(Status::Recovering);
             self.persist(vec![
                 Record::NeedsIncarnation,
@@ -475,7 +481,7 @@ impl Replica {
         self.send(id, ballot, Body::Welcome { incarnation, nonce });
     }
 
-    pub(super) fn on_welcome(&mut self, incarnation: Incarnation, nonce: u64) {
+    pub(super) fn on_welcome(&mut self, now: Instant, incarnation: Incarnation, nonce: u64) {
         let is_answer = nonce == self.nonce && self.needs_incarnation;
         if !is_answer || incarnation <= self.me.incarnation {
             return;
@@ -483,8 +489,9 @@ impl Replica {
         self.me.incarnation = incarnation;
         self.needs_incarnation = false;
         // DURABILITY: if this is lost again, so is the disk, and the next life asks for another.
-        // The owner hears nothing of it before: `Join` goes out with the next timeout.
         self.persist(vec![Record::Member(self.me)]);
+        // Soon, to ask for the seat.
+        self.deadline = self.deadline.min(now + self.options.timing.heartbeat);
     }
 
     /// Looks after the ensemble at every tick: lets go of those who need nothing more, and raises

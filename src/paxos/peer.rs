@@ -34,15 +34,11 @@ pub(super) struct Peer {
     pub(super) feature_level: Option<u32>,
     /// Set for one that has asked to be fed: the address it gives for itself.
     pub(super) joins: Option<Arc<str>>,
-    /// What was acknowledged at the last tick, and for how many ticks it has been that.
-    at_last_tick: (Position, Position),
-    stuck_ticks: u32,
+    fed: Stagnation,
+    written: Stagnation,
 }
 
 impl Peer {
-    /// Ticks without progress before a peer is sent everything again.
-    const STUCK_TICKS: u32 = 3;
-
     /// `matched` needs no acknowledgement from it; everything up to `sent` is fed, not written.
     pub(super) fn new(
         now: Instant,
@@ -62,8 +58,8 @@ impl Peer {
             is_voting: true,
             feature_level: None,
             joins: None,
-            at_last_tick: (Position::ZERO, Position::ZERO),
-            stuck_ticks: 0,
+            fed: Stagnation::default(),
+            written: Stagnation::default(),
         }
     }
 
@@ -119,22 +115,46 @@ impl Peer {
         learned.0.saturating_sub(own.0)
     }
 
-    /// Sends everything again from what the peer has learned on, if it has made no progress for a
-    /// few ticks. `learned` is the leader's watermark.
+    /// Sends again what seems lost: what is fed if the peer has not learned more for a few ticks,
+    /// and what is in flight if it has not accepted more. `learned` is the leader's watermark.
+    ///
+    /// Each is judged by itself: a peer that accepts what is in flight may still wait for a batch.
     pub(super) fn rewind_if_stuck(&mut self, learned: Position, next: Position) {
-        let own = self.learned.unwrap_or_default();
-        let now = (self.matched, own);
-        if self.at_last_tick != now || own.next() >= next {
-            self.at_last_tick = now;
-            self.stuck_ticks = 0;
+        let Some(own) = self.learned else {
             return;
+        };
+        let is_fed = self.feeding.is_some() || own < self.feed_to.min(learned);
+        if self.fed.is_stuck(own, is_fed) {
+            self.feeding = None;
         }
-        self.stuck_ticks += 1;
-        if self.stuck_ticks >= Self::STUCK_TICKS {
-            self.stuck_ticks = 0;
+        let has_all = self.matched.next() >= next || !self.is_voting;
+        if self.written.is_stuck(self.matched, !has_all) {
             self.feeding = None;
             self.feed_to = learned;
             self.sent = self.sent.min(learned.max(own));
         }
+    }
+}
+
+/// Finds out that something does not move.
+#[derive(Clone, Copy, Debug, Default)]
+struct Stagnation {
+    at: Position,
+    ticks: u32,
+}
+
+impl Stagnation {
+    /// Ticks without progress before something is sent again.
+    const TICKS: u32 = 3;
+
+    /// Looks once a tick. True once every few ticks for as long as `at` stays the same, though it
+    /// `should_move`.
+    fn is_stuck(&mut self, at: Position, should_move: bool) -> bool {
+        if self.at != at || !should_move {
+            *self = Self { at, ticks: 0 };
+            return false;
+        }
+        self.ticks = (self.ticks + 1) % Self::TICKS;
+        self.ticks == 0
     }
 }

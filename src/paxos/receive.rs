@@ -127,7 +127,7 @@ impl Replica {
             } => self.on_learn(now, from, ballot, first_kept, configured, runs),
             Body::Form { configuration } => self.on_form(now, from, configuration, rng),
             Body::Join(join) => self.on_join(now, from, join),
-            Body::Welcome { incarnation, nonce } => self.on_welcome(incarnation, nonce),
+            Body::Welcome { incarnation, nonce } => self.on_welcome(now, incarnation, nonce),
             Body::TimeoutNow => self.on_timeout_now(now, ballot, rng),
         }
     }
@@ -215,9 +215,26 @@ impl Replica {
                 from: position.max(self.acceptor.first),
                 through: self.readable,
             });
-        } else {
-            // Nothing yet: the asker's timer asks again.
+        } else if position <= self.acceptor.learned && self.catching_up.len() < Self::CATCHING_UP_MAX {
+            // DURABILITY: the disk may still hold what an older ballot wrote there.
+            self.catching_up.insert(from.id, position);
             self.flush();
+        }
+    }
+
+    /// Most replicas that wait for something to become readable.
+    const CATCHING_UP_MAX: usize = 16;
+
+    /// Serves those who have asked for what can be read by now.
+    pub(super) fn serve_catching_up(&mut self) {
+        let readable = self.readable;
+        let due = self.catching_up.extract_if(.., |_, from| *from <= readable);
+        for (peer, from) in due {
+            self.effects.push_back(Effect::Read {
+                peer,
+                from: from.max(self.acceptor.first),
+                through: readable,
+            });
         }
     }
 

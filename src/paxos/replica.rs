@@ -10,7 +10,7 @@ use super::pulse::Pulse;
 use super::status::{PeerStatus, Status};
 use crate::base::clock::Instant;
 use crate::base::rng::Rng;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 use thiserror::Error;
@@ -143,6 +143,8 @@ pub struct Replica {
     /// learned by then is durable with it, as entries if not as a watermark.
     held_under_way: VecDeque<(Ticket, Position)>,
     held: Position,
+    /// Who waits for what is learned here to become readable, and from where on.
+    pub(super) catching_up: BTreeMap<ReplicaId, Position>,
     pub(super) deadline: Instant,
 }
 
@@ -188,6 +190,7 @@ impl Replica {
             readable: recovered.learned,
             held_under_way: VecDeque::new(),
             held: recovered.learned,
+            catching_up: BTreeMap::new(),
             deadline: Instant::FAR,
         };
         if replica.awaits_forming() && replica.acceptor.status == Status::Voting {
@@ -328,6 +331,10 @@ impl Replica {
     /// # Errors
     ///
     /// Nothing is taken: see [`ProposeError`].
+    ///
+    /// # Panics
+    ///
+    /// On a configuration: those are proposed by [`Replica::change`] alone.
     pub fn propose(
         &mut self,
         now: Instant,
@@ -345,6 +352,8 @@ impl Replica {
         if !self.has_room() || is_last {
             return Err(ProposeError::Full);
         }
+        let is_change = |value: &Value| matches!(value, Value::Configure(_));
+        assert!(!values.iter().any(is_change), "the ensemble is changed by proposing");
         for (value, end) in values.iter().zip(first.0..) {
             if let Value::Truncate { to } = value
                 && to.0 > end
@@ -398,6 +407,7 @@ impl Replica {
                 self.send_message(to, message);
             }
         }
+        self.serve_catching_up();
         self.feed_waiting();
         self.settle(now, rng);
     }
