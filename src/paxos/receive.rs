@@ -215,7 +215,9 @@ impl Replica {
                 from: position.max(self.acceptor.first),
                 through: self.readable,
             });
-        } else if position <= self.acceptor.learned && self.catching_up.len() < Self::CATCHING_UP_MAX {
+        } else if position <= self.acceptor.learned
+            && self.catching_up.len() < Self::CATCHING_UP_MAX
+        {
             // DURABILITY: the disk may still hold what an older ballot wrote there.
             self.catching_up.insert(from.id, position);
             self.flush();

@@ -353,7 +353,10 @@ impl Replica {
             return Err(ProposeError::Full);
         }
         let is_change = |value: &Value| matches!(value, Value::Configure(_));
-        assert!(!values.iter().any(is_change), "the ensemble is changed by proposing");
+        assert!(
+            !values.iter().any(is_change),
+            "the ensemble is changed by proposing"
+        );
         for (value, end) in values.iter().zip(first.0..) {
             if let Value::Truncate { to } = value
                 && to.0 > end
