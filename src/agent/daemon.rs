@@ -21,6 +21,9 @@ use thiserror::Error;
 /// Pause between two looks at tasks that are being killed.
 const KILL_PAUSE: Duration = Duration::from_millis(50);
 
+/// Between two tries to take the observer's port.
+const BIND_AGAIN: Duration = Duration::from_secs(2);
+
 /// What killing all tasks may take beyond the host's own limits.
 const KILL_SLACK: Duration = Duration::from_secs(10);
 
@@ -53,14 +56,6 @@ pub enum AgentError {
     /// The work directory cannot be used.
     #[error("{}", with_cause(.0))]
     Host(#[from] HostError),
-    /// The observer's address cannot be used.
-    #[error("cannot serve the observer's pages on {address}: {source}")]
-    Observer {
-        /// The address.
-        address: SocketAddr,
-        /// Why.
-        source: io::Error,
-    },
     /// The work directory cannot be looked at.
     #[error("cannot look at {path}: {source}")]
     Place {
@@ -81,13 +76,12 @@ fn with_cause(error: &HostError) -> String {
 ///
 /// # Errors
 ///
-/// The work directory is unusable or in use, or the observer's port is taken.
+/// The work directory is unusable or in use.
 pub async fn run(
     options: AgentOptions,
     shutdown: Shutdown,
     ready: impl FnOnce(&str),
 ) -> Result<(), AgentError> {
-    let listener = options.observer.map(bind).transpose()?;
     let work_dir = options.host.work_dir.clone();
     let hostname = options.host.hostname.clone();
     let kill_limit = options.host.kill_wait + options.host.stop_timeout + KILL_SLACK;
@@ -118,10 +112,9 @@ pub async fn run(
         log::warn!("this machine drains: it offers nothing until it is told otherwise by SIGUSR2");
     }
     let standing = Standing::new(options.drain);
-    let pages = listener.map(|listener| {
+    let pages = options.observer.map(|address| {
         let observer = Observer::new(work_dir.clone(), hostname.clone(), standing.clone());
-        let serving = observe::serve(listener, observer, shutdown.clone());
-        rt::spawn("observer", serving)
+        rt::spawn("observer", serve_pages(address, observer, shutdown.clone()))
     });
     let running = host.reports().len();
     ready(&format!("Taking orders; {running} tasks found"));
@@ -140,12 +133,39 @@ pub async fn run(
     Ok(())
 }
 
-fn bind(address: SocketAddr) -> Result<TcpListener, AgentError> {
-    let listener = TcpListener::bind(address)
-        .and_then(|listener| Ok((listener.local_addr()?, listener)))
-        .map_err(|source| AgentError::Observer { address, source })?;
-    log::info!("the observer's pages are at http://{}/", listener.0);
-    Ok(listener.1)
+/// Serves the observer's pages. A port that somebody else has costs the pages, not the tasks: it is tried again
+/// until it is free.
+async fn serve_pages(address: SocketAddr, observer: Observer, shutdown: Shutdown) {
+    let mut is_told = false;
+    loop {
+        let bound =
+            TcpListener::bind(address).and_then(|listener| Ok((listener.local_addr()?, listener)));
+        match bound {
+            Ok((address, listener)) => {
+                log::info!("the observer's pages are at http://{address}/");
+                return observe::serve(listener, observer, shutdown).await;
+            }
+            Err(error) if !is_told => {
+                is_told = true;
+                log::error!(
+                    "cannot serve the observer's pages on {address}: {error}; tasks run without them, \
+                     and it is tried again every {BIND_AGAIN:?}. -observer_port names another port"
+                );
+            }
+            Err(_) => {}
+        }
+        let is_stopped = async {
+            shutdown.wait().await;
+            true
+        };
+        let later = async {
+            rt::sleep(BIND_AGAIN).await;
+            false
+        };
+        if is_stopped.or(later).await {
+            return;
+        }
+    }
 }
 
 /// Tells copies of one work directory apart: a copy has another inode, another machine another boot.

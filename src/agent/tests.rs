@@ -11,7 +11,7 @@ use crate::net::Protocol;
 use crate::net::keys::{KeyKind, SecretKey};
 use crate::net::listener::{ListenLimits, PeerListener};
 use crate::rt::{self, Shutdown};
-use std::net::{SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -92,12 +92,27 @@ fn an_agent_offers_its_machine_and_stops_when_told() {
 }
 
 #[test]
-fn a_busy_port_for_the_pages_is_told_before_anything_is_touched() {
+fn a_busy_port_costs_the_pages_and_not_the_agent_until_it_is_free() {
     let taken = TcpListener::bind(any()).unwrap();
     let address = taken.local_addr().unwrap();
-    let (_trigger, shutdown) = Shutdown::new();
+    let (trigger, shutdown) = Shutdown::new();
     let dir = work_dir();
-    let error = rt::block_on(run(options(&dir, any(), address), shutdown, |_| {})).unwrap_err();
-    assert!(error.to_string().contains(&address.to_string()), "{error}");
-    assert!(!dir.exists());
+    rt::block_on(async {
+        let agent = rt::spawn("agent", run(options(&dir, any(), address), shutdown, |_| {}));
+        let is_there = async |what: &dyn Fn() -> bool| {
+            while !what() {
+                rt::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        let (runs, serves) = (
+            || dir.join("agent_id").exists(),
+            || TcpStream::connect(address).is_ok(),
+        );
+        rt::timeout(PATIENCE, is_there(&runs)).await.unwrap();
+        drop(taken);
+        rt::timeout(PATIENCE, is_there(&serves)).await.unwrap();
+        trigger.fire();
+        assert!(rt::timeout(PATIENCE, agent.join()).await.unwrap().is_ok());
+    });
+    std::fs::remove_dir_all(dir).unwrap();
 }

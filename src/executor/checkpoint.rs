@@ -5,6 +5,7 @@
 //! before the first process starts, so that a task whose header cannot be read has never been started.
 
 use crate::base::frame;
+use nix::fcntl::{FallocateFlags, fallocate};
 use serde::{Deserialize, Serialize};
 use std::fs::File;
 use std::io;
@@ -16,6 +17,8 @@ const RECORD_BYTES_MAX: usize = 64 << 10;
 const MESSAGE_BYTES_MAX: usize = 16 << 10;
 /// The most bytes that are read at once.
 const READ_BYTES_MAX: usize = 256 << 10;
+/// So much room on the disk is kept for what is still to come: a task that fills the disk can end all the same.
+const RESERVE_BYTES: u64 = 64 << 10;
 
 #[derive(Serialize, Deserialize)]
 enum Envelope {
@@ -153,6 +156,8 @@ pub struct Writer {
     file: File,
     /// Where the next record goes: all before it is whole.
     offset: u64,
+    /// Up to here the disk has room for the file.
+    reserved: u64,
     pending: Vec<u8>,
     must_sync: bool,
 }
@@ -165,12 +170,27 @@ impl Writer {
     /// The file cannot be emptied.
     pub fn create(file: File) -> io::Result<Self> {
         file.set_len(0)?;
-        Ok(Self {
+        let mut new = Self {
             file,
             offset: 0,
+            reserved: 0,
             pending: Vec::new(),
             must_sync: false,
-        })
+        };
+        new.reserve();
+        Ok(new)
+    }
+
+    /// Keeps room ahead, without a change of the file's length. Where that cannot be the task runs all the same.
+    fn reserve(&mut self) {
+        if self.reserved >= self.offset + RESERVE_BYTES / 2 {
+            return;
+        }
+        let until = self.offset + RESERVE_BYTES;
+        let (from, length) = (self.reserved.cast_signed(), (until - self.reserved).cast_signed());
+        if fallocate(&self.file, FallocateFlags::FALLOC_FL_KEEP_SIZE, from, length).is_ok() {
+            self.reserved = until;
+        }
     }
 
     /// Queues a record. With `is_durable` it survives the loss of power once it is flushed.
@@ -197,6 +217,7 @@ impl Writer {
             }
             self.offset += self.pending.len() as u64;
             self.pending.clear();
+            self.reserve();
         }
         if self.must_sync {
             self.file.sync_data()?;

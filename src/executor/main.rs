@@ -98,7 +98,8 @@ fn take() -> Result<ExitCode, TakeError> {
     if !old.is_empty() {
         return Err(TakeError::StartedBefore);
     }
-    match detach().map_err(file_error("a process of its own"))? {
+    let group = std::env::var_os(paths::CGROUP_VARIABLE).map(PathBuf::from);
+    match detach(group.as_deref()).map_err(file_error("a process of its own"))? {
         Detached::Starter(code) => Ok(code),
         Detached::Executor(ready) => {
             let runner = match prepare(order, checkpoint, &flags)? {

@@ -18,5 +18,7 @@ pub const FETCHED: &str = "fetched";
 pub const WRAPPER: &str = "executor";
 /// Where the task's processes live.
 pub const SANDBOX: &str = "sandbox";
+/// Names the control group that the executor has to be in, of version 2; set by the agent.
+pub const CGROUP_VARIABLE: &str = "AURORA_CGROUP";
 /// Names the task's directory in the environment of an executor.
 pub const TASK_DIR_VARIABLE: &str = "AURORA_TASK_DIR";

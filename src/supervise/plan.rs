@@ -27,12 +27,20 @@ enum Standing {
     Failed,
 }
 
+/// How the last run of a process ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum RunEnd {
+    Exit(Exit),
+    NotStarted,
+}
+
 #[derive(Clone, Debug)]
 struct Entry {
     standing: Standing,
     /// Runs begun.
     runs: u32,
     failures: u32,
+    last: Option<RunEnd>,
 }
 
 /// The state of both plans.
@@ -50,6 +58,7 @@ impl Plan {
             standing: Standing::Waiting(Instant::ZERO),
             runs: 0,
             failures: 0,
+            last: None,
         };
         let entries = vec![fresh; definition.processes.len()];
         Ok(Self {
@@ -119,11 +128,16 @@ impl Plan {
             .min()
     }
 
-    /// Counts the end of the active run of `at`.
-    pub(super) fn end_run(&mut self, now: Instant, at: usize, exit: Exit) {
+    /// Counts the end of the active run of `at`. One that could not be started has failed.
+    pub(super) fn end_run(&mut self, now: Instant, at: usize, end: RunEnd) {
         let process = &self.definition.processes[at];
         let entry = &mut self.entries[at];
         let again = Standing::Waiting(now + process.min_duration);
+        let exit = match end {
+            RunEnd::Exit(exit) => exit,
+            RunEnd::NotStarted => Exit::Code(1),
+        };
+        entry.last = Some(end);
         let mut next = match exit {
             Exit::Code(0) if process.daemon => again,
             Exit::Code(0) => Standing::Finished,
@@ -167,6 +181,32 @@ impl Plan {
             .count();
         let limit = self.definition.max_failures as usize;
         !self.is_deadlocked(Phase::Regular) && (limit == 0 || failed < limit)
+    }
+
+    /// What went wrong in the regular plan, for people; none if nothing has.
+    pub(super) fn failure(&self) -> Option<String> {
+        let mut failed = self
+            .members(Phase::Regular)
+            .filter(|at| self.standing(*at) == Standing::Failed);
+        let at = failed.next()?;
+        let (entry, more) = (&self.entries[at], failed.count());
+        let what = match entry.last? {
+            RunEnd::NotStarted => "could not be started".to_owned(),
+            _ if entry.runs >= RUNS_MAX => format!("ran {RUNS_MAX} times, which is the limit"),
+            RunEnd::Exit(Exit::Code(code)) => format!("failed with status {code}"),
+            RunEnd::Exit(Exit::Signal(signal)) => format!("was ended by signal {signal}"),
+        };
+        let times = match entry.failures {
+            0 | 1 => String::new(),
+            failures => format!(" in the last of {failures} failed runs"),
+        };
+        let others = match more {
+            0 => String::new(),
+            1 => ", and one more process failed".to_owned(),
+            more => format!(", and {more} more processes failed"),
+        };
+        let name = &self.definition.processes[at].name;
+        Some(format!("Process '{name}' {what}{times}{others}."))
     }
 
     /// Asserts what must hold whatever happens.

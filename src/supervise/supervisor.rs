@@ -2,7 +2,7 @@
 
 use super::definition::{DefinitionError, TaskDefinition};
 use super::health::{Health, Verdict};
-use super::plan::{Phase, Plan};
+use super::plan::{Phase, Plan, RunEnd};
 use crate::base::clock::Instant;
 use crate::model::TaskState;
 use std::collections::VecDeque;
@@ -213,7 +213,7 @@ impl Supervisor {
     /// A run could not be started: it counts as a failed run.
     pub fn handle_start_failed(&mut self, now: Instant, run: Run) {
         if self.plan.active_run(run.process) == Some(run.number) {
-            self.plan.end_run(now, run.process, Exit::Code(1));
+            self.plan.end_run(now, run.process, RunEnd::NotStarted);
         }
         self.step(now);
     }
@@ -233,7 +233,7 @@ impl Supervisor {
             | Stage::Ended => ProcessSignal::Kill,
         };
         self.effects.push_back(Effect::Sweep { run, signal });
-        self.plan.end_run(now, run.process, exit);
+        self.plan.end_run(now, run.process, RunEnd::Exit(exit));
         self.step(now);
     }
 
@@ -385,7 +385,11 @@ impl Supervisor {
     fn end(&mut self) {
         let natural = || match self.plan.is_healthy() {
             true => (TaskState::Finished, "Task finished.".to_owned()),
-            false => (TaskState::Failed, "Task failed.".to_owned()),
+            false => {
+                let why = self.plan.failure().map(|why| format!(" {why}"));
+                let message = format!("Task failed.{}", why.unwrap_or_default());
+                (TaskState::Failed, message)
+            }
         };
         let (state, message) = self.forced.take().unwrap_or_else(natural);
         self.report(state, Some(message));

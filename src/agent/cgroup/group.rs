@@ -12,6 +12,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 const PROCS: &str = "cgroup.procs";
+/// Of version 1. A process of one thread that moves itself by this file does not wait for all others to pause,
+/// which takes newer kernels ten milliseconds and more.
+const TASKS: &str = "tasks";
 /// Between two looks at processes that were told to end or to stand still.
 const PAUSE: Duration = Duration::from_millis(2);
 /// So often it is looked whether all stand still before they are killed as they are.
@@ -83,14 +86,26 @@ impl TaskGroup {
         Ok(())
     }
 
-    /// The files through which a process enters the group, by writing `0`.
+    /// The files through which a process of one thread enters the group, by writing `0`.
     ///
     /// # Errors
     ///
     /// The group is not there.
     pub fn doors(&self) -> io::Result<Vec<File>> {
-        let open = |directory: &PathBuf| OpenOptions::new().write(true).open(directory.join(PROCS));
+        let name = match self.version {
+            Version::One => TASKS,
+            Version::Two => PROCS,
+        };
+        let open = |directory: &PathBuf| OpenOptions::new().write(true).open(directory.join(name));
         self.distinct().into_iter().map(open).collect()
+    }
+
+    /// The directory that a process can be born into, which is quicker than to enter: of version 2 only.
+    pub fn birthplace(&self) -> Option<&Path> {
+        match self.version {
+            Version::One => None,
+            Version::Two => self.directories.values().next().map(PathBuf::as_path),
+        }
     }
 
     /// All processes in the group, in any hierarchy; zombies may be among them.

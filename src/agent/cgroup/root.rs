@@ -143,7 +143,7 @@ fn open_v2(hierarchy: &Hierarchy, own: &str, place: &Path) -> Result<Cgroups, Un
     if !controllers(top).iter().any(|it| it == "memory") {
         return Err(Unusable::NotMounted);
     }
-    let (first, own) = (top.join(place), hierarchy.own_group(own));
+    let (first, own) = (top.join(place), hierarchy.own_group(own).map(without_leaf));
     let made = make_v2(top, place).map_err(refused(&first));
     let parent = match (made, own) {
         (Ok(()), _) => first,
@@ -183,6 +183,14 @@ fn make_v2(top: &Path, place: &Path) -> io::Result<()> {
     Ok(())
 }
 
+/// The group that was delegated, where an agent has moved itself below it.
+fn without_leaf(own: PathBuf) -> PathBuf {
+    let above = own.parent().filter(|_| own.ends_with(OWN_LEAF));
+    let given = |above: &&Path| fs::read_to_string(above.join("cgroup.subtree_control"));
+    let is_given = |above: &&Path| given(above).is_ok_and(|text| text.contains("memory"));
+    above.filter(is_given).map(Path::to_owned).unwrap_or(own)
+}
+
 /// The agent's own group may not hold the agent itself once it hands controllers on.
 fn make_v2_below_self(own: &Path, place: &Path) -> io::Result<()> {
     match make_v2(own, place) {
@@ -198,12 +206,20 @@ fn make_v2_below_self(own: &Path, place: &Path) -> io::Result<()> {
 fn hand_on(directory: &Path) -> io::Result<()> {
     let there = controllers(directory);
     let file = directory.join("cgroup.subtree_control");
-    for controller in Controller::ALL {
-        if there.iter().any(|name| name == controller.name()) {
-            fs::write(&file, format!("+{}", controller.name()))?;
-        }
+    let given = fs::read_to_string(&file)?;
+    let missing: Vec<String> = Controller::ALL
+        .into_iter()
+        .map(Controller::name)
+        .filter(|name| there.iter().any(|it| it == name))
+        .filter(|name| given.split_ascii_whitespace().all(|it| it != *name))
+        .map(|name| format!("+{name}"))
+        .collect();
+    if missing.is_empty() {
+        return Ok(());
     }
-    Ok(())
+    // All at once: of a group that holds processes the kernel would take some of them, and then groups in it
+    // could only hold threads.
+    fs::write(&file, missing.join(" "))
 }
 
 fn open_v1(found: &[Hierarchy], own: &str, place: &Path) -> Result<Cgroups, Unusable> {

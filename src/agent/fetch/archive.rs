@@ -4,6 +4,9 @@
 //! no devices and no rights beyond those of a plain file. Sizes are counted before anything is unpacked.
 
 use super::error::Cause;
+use super::unpacker::Unpacker;
+use super::zip;
+use crate::executor::order::Identity;
 use flate2::read::MultiGzDecoder;
 use std::ffi::OsStr;
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
@@ -14,7 +17,9 @@ use tar::{Archive, Entry, EntryType};
 
 /// Longest name that an extension of the format may give; read into memory.
 const NAME_BYTES_MAX: u64 = 64 << 10;
-const MEMBERS_MAX: usize = 200_000;
+pub(super) const MEMBERS_MAX: usize = 200_000;
+/// Each member takes a block at least.
+pub(super) const MEMBER_BYTES: u64 = 512;
 const DIRECTORY_MODE: u32 = 0o755;
 
 /// What an archive's name says it is.
@@ -22,10 +27,15 @@ const DIRECTORY_MODE: u32 = 0o755;
 pub(super) enum Kind {
     /// Not an archive.
     Plain,
+    /// One packed file.
+    Gz,
     Tar,
+    /// Unpacked by the system's own `bzip2`.
+    TarBz2,
     TarGz,
-    /// One that Mesos would unpack and this agent does not.
-    Unknown,
+    /// Unpacked by the system's own `xz`.
+    TarXz,
+    Zip,
 }
 
 impl Kind {
@@ -36,8 +46,14 @@ impl Kind {
             Self::Tar
         } else if ends(&[".tar.gz", ".tgz"]) {
             Self::TarGz
-        } else if ends(&[".zip", ".gz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz"]) {
-            Self::Unknown
+        } else if ends(&[".tar.bz2", ".tbz2"]) {
+            Self::TarBz2
+        } else if ends(&[".tar.xz", ".txz"]) {
+            Self::TarXz
+        } else if ends(&[".gz"]) {
+            Self::Gz
+        } else if ends(&[".zip"]) {
+            Self::Zip
         } else {
             Self::Plain
         }
@@ -50,30 +66,42 @@ pub(super) trait Guard {
     fn check(&mut self, bytes: u64) -> Result<(), Cause>;
 }
 
-fn reader(path: &Path, kind: Kind) -> io::Result<Box<dyn Read>> {
-    let file = BufReader::new(File::open(path)?);
+fn reader(path: &Path, kind: Kind, identity: &Identity) -> io::Result<Box<dyn Read>> {
+    let file = File::open(path)?;
     Ok(match kind {
-        Kind::TarGz => Box::new(MultiGzDecoder::new(file)),
-        Kind::Plain | Kind::Tar | Kind::Unknown => Box::new(file),
+        Kind::Gz | Kind::TarGz => Box::new(MultiGzDecoder::new(BufReader::new(file))),
+        Kind::TarBz2 => Box::new(Unpacker::start("bzip2", file, identity)?),
+        Kind::TarXz => Box::new(Unpacker::start("xz", file, identity)?),
+        Kind::Plain | Kind::Tar | Kind::Zip => Box::new(BufReader::new(file)),
     })
 }
 
-/// Unpacks the archive `path` into `root`.
+/// Unpacks the archive `path` into `root`, on behalf of a user.
 pub(super) fn unpack(
     path: &Path,
     kind: Kind,
     root: &Path,
+    identity: &Identity,
     guard: &mut dyn Guard,
 ) -> Result<(), Cause> {
-    measure(Archive::new(reader(path, kind)?), guard)?;
-    let mut archive = Archive::new(reader(path, kind)?);
+    match kind {
+        Kind::Plain => return Ok(()),
+        Kind::Gz => {
+            let mut file = create(&path.with_extension(""), 0o644)?;
+            return copy(&mut reader(path, kind, identity)?, &mut file, guard);
+        }
+        Kind::Zip => return zip::unpack(path, root, guard),
+        Kind::Tar | Kind::TarBz2 | Kind::TarGz | Kind::TarXz => {}
+    }
+    measure(Archive::new(reader(path, kind, identity)?), guard)?;
+    let mut archive = Archive::new(reader(path, kind, identity)?);
     for entry in archive.entries()? {
         unpack_member(entry?, root, guard)?;
     }
     Ok(())
 }
 
-fn member(name: &Path, why: &'static str) -> Cause {
+pub(super) fn member(name: &Path, why: &'static str) -> Cause {
     Cause::Member {
         name: name.display().to_string(),
         why,
@@ -175,8 +203,7 @@ fn unpack_member<R: Read>(
     let name = entry.path()?.into_owned();
     let parts = plain_parts(&name).ok_or_else(|| member(&name, "it would be outside"))?;
     let kind = entry.header().entry_type();
-    // Each member takes a block at least.
-    guard.check(512)?;
+    guard.check(MEMBER_BYTES)?;
     let Some((last, parents)) = parts.split_last() else {
         return Ok(());
     };
@@ -196,11 +223,7 @@ fn unpack_member<R: Read>(
         }
         EntryType::Symlink => {
             let target = target(&entry, &name)?;
-            if !stays_inside(parents, &target) {
-                return Err(member(&name, "the link leads outside"));
-            }
-            make_room(&path)?;
-            Ok(symlink(target, &path)?)
+            place_link(&name, parents, &target, &path)
         }
         EntryType::Link => {
             let target = target(&entry, &name)?;
@@ -222,6 +245,20 @@ fn target<R: Read>(entry: &Entry<'_, R>, name: &Path) -> Result<PathBuf, Cause> 
     let target = entry.link_name()?;
     let target = target.ok_or_else(|| member(name, "the link leads nowhere"))?;
     Ok(target.into_owned())
+}
+
+/// Makes the link `path` in the directory `parents`, if it leads to a place inside.
+pub(super) fn place_link(
+    name: &Path,
+    parents: &[&OsStr],
+    target: &Path,
+    path: &Path,
+) -> Result<(), Cause> {
+    if !stays_inside(parents, target) {
+        return Err(member(name, "the link leads outside"));
+    }
+    make_room(path)?;
+    Ok(symlink(target, path)?)
 }
 
 /// Whether a link in the directory `parents` leads to a place inside, whatever is there.

@@ -24,12 +24,33 @@ pub(super) enum Cause {
     Status(u16),
     #[error("it is larger than the {0} MiB that the task may fetch")]
     TooLarge(u64),
-    #[error(
-        "archives of this kind cannot be extracted here; set extract to false or use .tar or .tar.gz"
-    )]
-    UnknownArchive,
     #[error("only absolute paths, file, http and https can be fetched")]
     UnknownScheme,
+}
+
+impl Cause {
+    /// Whether it may go better when it is tried again.
+    pub(super) fn is_passing(&self) -> bool {
+        match self {
+            Self::Http(error) => matches!(
+                **error,
+                ureq::Error::ConnectionFailed
+                    | ureq::Error::HostNotFound
+                    | ureq::Error::Io(_)
+                    | ureq::Error::Protocol(_)
+                    | ureq::Error::Timeout(_)
+            ),
+            Self::Io(_) => true,
+            Self::Status(status) => matches!(status, 408 | 429 | 500 | 502..=504),
+            Self::Cancelled
+            | Self::Late(_)
+            | Self::Member { .. }
+            | Self::Name(_)
+            | Self::NotReadable
+            | Self::TooLarge(_)
+            | Self::UnknownScheme => false,
+        }
+    }
 }
 
 /// Why a task has not got its files.

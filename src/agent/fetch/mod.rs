@@ -12,5 +12,7 @@ mod sandbox;
 mod source;
 #[cfg(test)]
 mod tests;
+mod unpacker;
+mod zip;
 
-pub(super) use sandbox::{FetchJob, fetch};
+pub(super) use sandbox::{FetchJob, RETRY_PAUSE, fetch};

@@ -20,6 +20,13 @@ const LIMIT: Duration = Duration::from_secs(600);
 /// Fetched files are not programs; members of archives may be.
 const FILE_MODE: u32 = 0o644;
 
+/// So often a server is asked for a file.
+const TRIES_MAX: u32 = 6;
+/// Between the first try and the second; it doubles, so that a server may take half a minute to come back.
+pub(in crate::agent) const RETRY_PAUSE: Duration = Duration::from_secs(1);
+/// Between two looks whether anybody still waits.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
+
 /// What has to be there before a task starts.
 #[derive(Clone, Debug)]
 pub(in crate::agent) struct FetchJob {
@@ -31,6 +38,8 @@ pub(in crate::agent) struct FetchJob {
     pub(in crate::agent) uris: Vec<Uri>,
     /// The task's limit on its disk; zero is none.
     pub(in crate::agent) disk_mb: i64,
+    /// Between the first two tries to get a file from a server; usually [`RETRY_PAUSE`].
+    pub(in crate::agent) retry_pause: Duration,
     /// Set when nobody waits for it any more.
     pub(in crate::agent) is_cancelled: Arc<AtomicBool>,
 }
@@ -40,6 +49,18 @@ struct Budget<'a> {
     mib: u64,
     late: Instant,
     is_cancelled: &'a AtomicBool,
+}
+
+impl Budget<'_> {
+    /// Waits, unless nobody does any more.
+    fn rest(&mut self, pause: Duration) -> Result<(), Cause> {
+        let until = clock::now() + pause;
+        while clock::now() < until {
+            self.check(0)?;
+            std::thread::sleep(until.since(clock::now()).min(LOOK_AGAIN));
+        }
+        Ok(())
+    }
 }
 
 impl Guard for Budget<'_> {
@@ -104,19 +125,32 @@ fn fetch_one(job: &FetchJob, uri: &Uri, budget: &mut Budget<'_>) -> Result<(), C
         true => Kind::of_name(own),
         false => Kind::Plain,
     };
-    if kind == Kind::Unknown {
-        return Err(Cause::UnknownArchive);
+    let path = archive::make_directories(&job.sandbox, parents)?.join(last);
+    let mut pause = job.retry_pause;
+    let mut tries = TRIES_MAX;
+    loop {
+        let room = budget.left;
+        tries -= 1;
+        match bring(job, uri, &path, budget) {
+            Err(cause) if tries > 0 && source::is_remote(&uri.value) && cause.is_passing() => {
+                log::info!("'{}': {cause}; tried again in {pause:?}", uri.value);
+                budget.left = room;
+                budget.rest(pause)?;
+                pause *= 2;
+            }
+            Err(cause) => return Err(cause),
+            Ok(()) => break,
+        }
     }
+    archive::unpack(&path, kind, &job.sandbox, &job.identity, budget)
+}
+
+/// One try to get a file.
+fn bring(job: &FetchJob, uri: &Uri, path: &Path, budget: &mut Budget<'_>) -> Result<(), Cause> {
     let left = budget.late.since(clock::now());
     let mut from = source::open_uri(&uri.value, &job.identity, left)?;
-    let path = archive::make_directories(&job.sandbox, parents)?.join(last);
-    let mut file = archive::create(&path, FILE_MODE)?;
-    archive::copy(&mut from, &mut file, budget)?;
-    drop(file);
-    match kind {
-        Kind::Tar | Kind::TarGz => archive::unpack(&path, kind, &job.sandbox, budget),
-        Kind::Plain | Kind::Unknown => Ok(()),
-    }
+    let mut file = archive::create(path, FILE_MODE)?;
+    archive::copy(&mut from, &mut file, budget)
 }
 
 /// What a URI calls its file.

@@ -23,8 +23,7 @@ pub(super) fn open_uri(
     if let Some(path) = local_path(uri) {
         return Ok(Box::new(open_local(Path::new(path), identity)?));
     }
-    let lower = uri.get(..8).unwrap_or(uri).to_ascii_lowercase();
-    if !lower.starts_with("http://") && !lower.starts_with("https://") {
+    if !is_remote(uri) {
         return Err(Cause::UnknownScheme);
     }
     let config = ureq::Agent::config_builder()
@@ -40,6 +39,12 @@ pub(super) fn open_uri(
         return Err(Cause::Status(response.status().as_u16()));
     }
     Ok(Box::new(response.into_body().into_reader()))
+}
+
+/// Whether a server is asked for it.
+pub(super) fn is_remote(uri: &str) -> bool {
+    let lower = uri.get(..8).unwrap_or(uri).to_ascii_lowercase();
+    lower.starts_with("http://") || lower.starts_with("https://")
 }
 
 fn local_path(uri: &str) -> Option<&str> {

@@ -4,7 +4,7 @@ use super::{FetchJob, fetch};
 use crate::base::rng::Rng;
 use crate::executor::order::{Identity, Uri};
 use flate2::Compression;
-use flate2::write::GzEncoder;
+use flate2::write::{DeflateEncoder, GzEncoder};
 use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpListener;
@@ -12,7 +12,9 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::process::{Command, Stdio};
 use std::thread;
+use std::time::Duration;
 use tar::{Builder, EntryType, Header};
 
 struct Scratch(PathBuf);
@@ -48,6 +50,7 @@ impl Scratch {
             },
             uris,
             disk_mb: 1,
+            retry_pause: Duration::from_millis(1),
             is_cancelled: Arc::new(AtomicBool::new(false)),
         }
     }
@@ -127,7 +130,7 @@ fn what_cannot_be_fetched_is_named() {
         ("hdfs://a/b", "only absolute paths"),
         ("/tmp", "not a file"),
         (big.as_str(), "larger than the 1 MiB"),
-        (zip.as_str(), "cannot be extracted"),
+        (zip.as_str(), "the zip archive is damaged"),
     ] {
         let error = scratch.fetch(vec![uri(value)]).unwrap_err();
         let start = format!("Failed to fetch '{value}': ");
@@ -286,6 +289,194 @@ fn a_server_is_asked_and_believed() {
     );
     let torn = serve("HTTP/1.1 200 OK\r\nContent-Length: 9\r\nConnection: close\r\n\r\nok");
     assert!(scratch.fetch(vec![uri(&torn)]).is_err());
+}
+
+/// Answers each request with the next of these.
+fn serve_in_turn(answers: &'static [&'static str]) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    thread::spawn(move || {
+        for answer in answers {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut request = Vec::new();
+            while !request.ends_with(b"\r\n\r\n") {
+                let mut byte = [0];
+                stream.read_exact(&mut byte).unwrap();
+                request.push(byte[0]);
+            }
+            stream.write_all(answer.as_bytes()).unwrap();
+        }
+    });
+    format!("http://127.0.0.1:{port}/file")
+}
+
+#[test]
+fn a_server_that_fails_for_a_while_is_asked_again_and_one_that_refuses_is_not() {
+    let scratch = Scratch::new();
+    let good = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok";
+    let torn = "HTTP/1.1 200 OK\r\nContent-Length: 9\r\nConnection: close\r\n\r\nbad";
+    let busy = "HTTP/1.1 503 No\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+    let gone = "HTTP/1.1 404 No\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+    const LATER: &[&str] = &[
+        "HTTP/1.1 503 No\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
+        "",
+        "HTTP/1.1 200 OK\r\nContent-Length: 9\r\nConnection: close\r\n\r\nbad",
+        "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok",
+    ];
+    assert_eq!(LATER, [busy, "", torn, good]);
+    scratch.fetch(vec![uri(&serve_in_turn(LATER))]).unwrap();
+    assert_eq!(scratch.read("file"), "ok");
+    const REFUSED: &[&str] = &[
+        "HTTP/1.1 404 No\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok",
+    ];
+    assert_eq!(REFUSED, [gone, good]);
+    let error = scratch.fetch(vec![uri(&serve_in_turn(REFUSED))]);
+    assert!(error.unwrap_err().contains("status 404"));
+}
+
+fn number(bytes: &mut Vec<u8>, size: usize, value: u32) {
+    bytes.extend_from_slice(&value.to_le_bytes()[..size]);
+}
+
+/// A zip archive of members with a Unix mode; a deflated one if that is asked for.
+fn zip(members: &[(&str, u32, &str)], is_deflated: bool) -> Vec<u8> {
+    let (mut bytes, mut directory) = (Vec::new(), Vec::new());
+    for (name, mode, content) in members {
+        let mut crc = flate2::Crc::new();
+        crc.update(content.as_bytes());
+        let mut packed = content.as_bytes().to_vec();
+        if is_deflated {
+            let mut encoder = DeflateEncoder::new(Vec::new(), Compression::fast());
+            encoder.write_all(content.as_bytes()).unwrap();
+            packed = encoder.finish().unwrap();
+        }
+        let at = bytes.len() as u32;
+        // What both headers have in common: flags to the length of the extra field.
+        let mut common = Vec::new();
+        for (size, value) in [
+            (2, 0),
+            (2, if is_deflated { 8 } else { 0 }),
+            (4, 0),
+            (4, crc.sum()),
+            (4, packed.len() as u32),
+            (4, content.len() as u32),
+            (2, name.len() as u32),
+            (2, 0),
+        ] {
+            number(&mut common, size, value);
+        }
+        number(&mut bytes, 4, 0x0403_4b50);
+        number(&mut bytes, 2, 20);
+        bytes.extend(&common);
+        bytes.extend(name.as_bytes());
+        bytes.extend(&packed);
+        number(&mut directory, 4, 0x0201_4b50);
+        number(&mut directory, 2, 3 << 8 | 20);
+        number(&mut directory, 2, 20);
+        directory.extend(&common);
+        for (size, value) in [(2, 0), (2, 0), (2, 0), (4, *mode << 16), (4, at)] {
+            number(&mut directory, size, value);
+        }
+        directory.extend(name.as_bytes());
+    }
+    let (begin, count) = (bytes.len() as u32, members.len() as u32);
+    let length = directory.len() as u32;
+    bytes.extend(directory);
+    for (size, value) in [
+        (4, 0x0605_4b50),
+        (4, 0),
+        (2, count),
+        (2, count),
+        (4, length),
+        (4, begin),
+        (2, 0),
+    ] {
+        number(&mut bytes, size, value);
+    }
+    bytes
+}
+
+#[test]
+fn zip_archives_are_unpacked_with_modes_and_links() {
+    let scratch = Scratch::new();
+    let members = [
+        ("d/", 0o040_755, ""),
+        ("d/run", 0o106_755, "x"),
+        ("d/link", 0o120_777, "../top"),
+        ("top", 0, "tttttttttttttttttttttttt"),
+    ];
+    for is_deflated in [false, true] {
+        let path = scratch.put("a.zip", &zip(&members, is_deflated));
+        scratch.fetch(vec![uri(&path)]).unwrap();
+        assert_eq!(scratch.read("d/run"), "x");
+        assert_eq!(scratch.read("d/link"), "tttttttttttttttttttttttt");
+        let mode = |name: &str| fs::metadata(scratch.sandbox().join(name)).unwrap().mode();
+        assert_eq!(mode("d/run") & 0o7777, 0o755);
+        assert_eq!(mode("top") & 0o7777, 0o644);
+    }
+}
+
+#[test]
+fn no_zip_archive_leaves_the_sandbox_or_swells_or_is_believed_when_damaged() {
+    let scratch = Scratch::new();
+    let outside = scratch.put("outside", b"old");
+    let bad: [&[(&str, u32, &str)]; 6] = [
+        &[("../outside", 0o100_644, "new")],
+        &[(&outside, 0o100_644, "new")],
+        &[("l", 0o120_777, "..")],
+        &[("l", 0o120_777, &outside)],
+        &[("l", 0o120_777, "d"), ("l/x", 0o100_644, "new")],
+        &[("pipe", 0o010_644, "")],
+    ];
+    for members in bad {
+        let path = scratch.put("bad.zip", &zip(members, false));
+        let error = scratch.fetch(vec![uri(&path)]).unwrap_err();
+        assert!(error.contains("the archive holds"), "{members:?}: {error}");
+        assert_eq!(fs::read_to_string(&outside).unwrap(), "old");
+    }
+    let zeros = "0".repeat(3 << 20);
+    let path = scratch.put("bomb.zip", &zip(&[("x", 0, &zeros)], true));
+    let error = scratch.fetch(vec![uri(&path)]).unwrap_err();
+    assert!(error.contains("larger than"), "{error}");
+    let good = zip(&[("x", 0o100_644, "content")], false);
+    for cut in 0..good.len() {
+        let path = scratch.put("cut.zip", &good[..cut]);
+        assert!(scratch.fetch(vec![uri(&path)]).is_err(), "{cut}");
+    }
+    let mut turned = good.clone();
+    let at = good.windows(7).position(|it| it == b"content").unwrap();
+    turned[at] ^= 1;
+    let path = scratch.put("turned.zip", &turned);
+    let error = scratch.fetch(vec![uri(&path)]).unwrap_err();
+    assert!(error.contains("not what it should be"), "{error}");
+}
+
+#[test]
+fn what_the_system_can_unpack_is_unpacked_by_it() {
+    let scratch = Scratch::new();
+    let bytes = tar(&[("run", EntryType::Regular, "x")]);
+    for (program, name) in [("bzip2", "a.tar.bz2"), ("xz", "a.txz"), ("gzip", "plain.gz")] {
+        let child = Command::new(program)
+            .arg("-c")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn();
+        let Ok(mut child) = child else {
+            let path = scratch.put(name, b"x");
+            assert!(scratch.fetch(vec![uri(&path)]).is_err());
+            continue;
+        };
+        let input = if program == "gzip" { b"x".as_slice() } else { &bytes };
+        child.stdin.take().unwrap().write_all(input).unwrap();
+        let packed = child.wait_with_output().unwrap().stdout;
+        let path = scratch.put(name, &packed);
+        scratch.fetch(vec![uri(&path)]).unwrap();
+        let read = if program == "gzip" { "plain" } else { "run" };
+        assert_eq!(scratch.read(read), "x", "{program}");
+        let path = scratch.put(name, &packed[..packed.len() / 2]);
+        assert!(scratch.fetch(vec![uri(&path)]).is_err(), "{program}");
+    }
 }
 
 #[test]

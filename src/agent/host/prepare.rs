@@ -6,7 +6,7 @@
 //! nothing else depends on the wrapper.
 
 use super::watch::Watch;
-use crate::agent::fetch::{self, FetchJob};
+use crate::agent::fetch::{self, FetchJob, RETRY_PAUSE};
 use crate::agent::os::Leftovers;
 use crate::base::clock;
 use crate::executor::order::Order;
@@ -103,6 +103,7 @@ impl Watch {
             identity: order.identity.clone(),
             uris: order.uris.clone(),
             disk_mb: order.disk_mb,
+            retry_pause: RETRY_PAUSE,
             is_cancelled: cancel.0.clone(),
         };
         let work = async {

@@ -209,7 +209,8 @@ impl Watch {
         }
         let (shared, task) = (self.shared.clone(), self.task.clone());
         let status = rt::unblock(move || {
-            shared.limiter.cage(&task)?.close_around(&mut command)?;
+            let cage = shared.limiter.cage(&task)?;
+            cage.close_around_executor(&mut command)?;
             command.status()
         });
         let status = status.await?;

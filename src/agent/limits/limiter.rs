@@ -133,6 +133,7 @@ impl Limiter {
         let limit = |number: u64| (number > 0).then_some(number);
         let mut cage = Cage {
             doors: Vec::new(),
+            birthplace: None,
             memory: None,
             limits: ProcessLimits {
                 open_files: limit(self.config.open_files),
@@ -151,6 +152,7 @@ impl Limiter {
                 pids: self.config.pids,
             })?;
             cage.doors = group.doors()?;
+            cage.birthplace = group.birthplace().map(Path::to_owned);
             cage.memory = group
                 .memory()
                 .filter(|_| limited.memory > 0)
