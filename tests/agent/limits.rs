@@ -397,8 +397,8 @@ fn a_task_that_fills_the_disk_ends_and_its_end_is_told_though_nothing_can_be_wri
     config.limits.disk_interval = Duration::ZERO;
     let world = World::open(config.clone());
     // Its runs fail at once for want of disk, again and again, and each is recorded.
-    let processes = r#"{"name": "hog", "max_failures": 90, "min_duration": 0,
-        "cmdline": "head -c 9000000 /dev/zero >> big; echo x >> more || exit 7"}"#;
+    let processes = r#"{"name": "hog", "max_failures": 20, "min_duration": 0,
+        "cmdline": "[ -e big ] || head -c 9000000 /dev/zero > big; echo x >> more || exit 7"}"#;
     world.launch_json(processes, 64, 0);
     let end = world.wait(TaskState::Failed);
     let message = end.message.clone().unwrap();
