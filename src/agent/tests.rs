@@ -98,7 +98,10 @@ fn a_busy_port_costs_the_pages_and_not_the_agent_until_it_is_free() {
     let (trigger, shutdown) = Shutdown::new();
     let dir = work_dir();
     rt::block_on(async {
-        let agent = rt::spawn("agent", run(options(&dir, any(), address), shutdown, |_| {}));
+        let agent = rt::spawn(
+            "agent",
+            run(options(&dir, any(), address), shutdown, |_| {}),
+        );
         let is_there = async |what: &dyn Fn() -> bool| {
             while !what() {
                 rt::sleep(Duration::from_millis(10)).await;

@@ -187,8 +187,18 @@ impl Writer {
             return;
         }
         let until = self.offset + RESERVE_BYTES;
-        let (from, length) = (self.reserved.cast_signed(), (until - self.reserved).cast_signed());
-        if fallocate(&self.file, FallocateFlags::FALLOC_FL_KEEP_SIZE, from, length).is_ok() {
+        let (from, length) = (
+            self.reserved.cast_signed(),
+            (until - self.reserved).cast_signed(),
+        );
+        if fallocate(
+            &self.file,
+            FallocateFlags::FALLOC_FL_KEEP_SIZE,
+            from,
+            length,
+        )
+        .is_ok()
+        {
             self.reserved = until;
         }
     }

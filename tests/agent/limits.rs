@@ -445,7 +445,11 @@ fn a_log_on_a_full_disk_stops_and_goes_on_when_there_is_room() {
     let output = world.output("main");
     // Whole lines before the gap and after it.
     assert!(output.ends_with("found\n"), "{}", output.len());
-    assert!(output.lines().all(|it| ["lost", "found", "", "los", "lo", "l"].contains(&it)));
+    assert!(
+        output
+            .lines()
+            .all(|it| ["lost", "found", "", "los", "lo", "l"].contains(&it))
+    );
     drop(world);
     umount2(&at, MntFlags::MNT_DETACH).unwrap();
 }

@@ -10,9 +10,9 @@ use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::process::{Command, Stdio};
 use std::thread;
 use std::time::Duration;
 use tar::{Builder, EntryType, Header};
@@ -456,7 +456,11 @@ fn no_zip_archive_leaves_the_sandbox_or_swells_or_is_believed_when_damaged() {
 fn what_the_system_can_unpack_is_unpacked_by_it() {
     let scratch = Scratch::new();
     let bytes = tar(&[("run", EntryType::Regular, "x")]);
-    for (program, name) in [("bzip2", "a.tar.bz2"), ("xz", "a.txz"), ("gzip", "plain.gz")] {
+    for (program, name) in [
+        ("bzip2", "a.tar.bz2"),
+        ("xz", "a.txz"),
+        ("gzip", "plain.gz"),
+    ] {
         let child = Command::new(program)
             .arg("-c")
             .stdin(Stdio::piped())
@@ -467,7 +471,11 @@ fn what_the_system_can_unpack_is_unpacked_by_it() {
             assert!(scratch.fetch(vec![uri(&path)]).is_err());
             continue;
         };
-        let input = if program == "gzip" { b"x".as_slice() } else { &bytes };
+        let input = if program == "gzip" {
+            b"x".as_slice()
+        } else {
+            &bytes
+        };
         child.stdin.take().unwrap().write_all(input).unwrap();
         let packed = child.wait_with_output().unwrap().stdout;
         let path = scratch.put(name, &packed);

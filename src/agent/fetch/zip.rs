@@ -133,7 +133,11 @@ fn read_entry(from: &mut dyn Read) -> Result<Member, Cause> {
             crc: u32_at(&fixed, 16)?,
             packed: u32_at(&fixed, 20)?.into(),
             size: u32_at(&fixed, 24)?.into(),
-            mode: if fixed[5] == UNIX { attributes >> 16 } else { 0 },
+            mode: if fixed[5] == UNIX {
+                attributes >> 16
+            } else {
+                0
+            },
             local: u32_at(&fixed, 42)?.into(),
         };
         let lengths = [28, 30, 32].map(|at| u16_at(&fixed, at).map_or(0, usize::from));
@@ -181,7 +185,9 @@ fn content(found: &Member, file: &File) -> Result<Box<dyn Read>, Cause> {
     if u32_at(&local, 0) != Some(LOCAL) {
         return Err(damaged("a member is not where it should be"));
     }
-    let begin = found.local.saturating_add(LOCAL_BYTES + lengths[0] + lengths[1]);
+    let begin = found
+        .local
+        .saturating_add(LOCAL_BYTES + lengths[0] + lengths[1]);
     let mut from = file.try_clone()?;
     from.seek(SeekFrom::Start(begin))?;
     let packed = BufReader::new(from.take(found.packed));
