@@ -252,6 +252,17 @@ pub struct InstanceConfig {
 }
 
 impl InstanceConfig {
+    /// How many instances they are.
+    pub fn count(&self) -> u32 {
+        let count: u64 = self.instances.iter().map(InstanceRange::count).sum();
+        u32::try_from(count).unwrap_or(u32::MAX)
+    }
+
+    /// Whether this instance is among them.
+    pub fn contains(&self, instance: InstanceId) -> bool {
+        self.instances.iter().any(|range| range.contains(instance))
+    }
+
     /// Its instances.
     pub fn instances(&self) -> impl Iterator<Item = InstanceId> + '_ {
         self.instances.iter().flat_map(|range| range.instances())
@@ -322,6 +333,14 @@ pub struct JobUpdate {
     pub desired: Option<InstanceConfig>,
     /// How it proceeds.
     pub settings: UpdateSettings,
+}
+
+impl JobUpdate {
+    /// Whether it changes this instance.
+    pub fn names(&self, instance: InstanceId) -> bool {
+        let mut groups = self.initial.iter().chain(&self.desired);
+        groups.any(|group| group.contains(instance))
+    }
 }
 
 /// A change of an update's state.

@@ -19,6 +19,8 @@ use thiserror::Error;
 
 pub use crate::storage::{Reply, ReplyCode};
 
+use super::update::UpdateCommand;
+
 /// A change that someone asks for. It has been validated as far as it can be without the tables.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
@@ -62,6 +64,8 @@ pub enum Command {
     },
     /// An operator's order.
     Admin(AdminCommand),
+    /// Starts or changes a job update.
+    Update(UpdateCommand),
 }
 
 /// The tables cannot be read: not recovered yet, not leading, or stopped.

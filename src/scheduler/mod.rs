@@ -7,6 +7,7 @@ pub mod engine;
 pub mod handle;
 mod port;
 mod run;
+pub mod update;
 
 pub use admin::{AdminCommand, Answered, Question, Ruling};
 pub use engine::{Effect, Engine, EngineOptions};

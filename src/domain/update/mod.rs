@@ -10,8 +10,8 @@
 //! told by events and by the history of tasks: which instances failed and how often, and which were
 //! touched since an automatic pause.
 //!
-//! Three departures from upstream. A task that ended because we drained its machine or preempted it is
-//! no failure of the update. Failures count across changes of leader. And an update whose pulses stop is
+//! Three departures from upstream. A task that ended because it was asked to, by a drain, a preemption or
+//! the update itself before it turned back, is no failure. Failures count across changes of leader. And an update whose pulses stop is
 //! blocked when the time is over, not only when something happens to it next.
 
 mod diff;

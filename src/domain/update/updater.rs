@@ -93,6 +93,14 @@ pub struct Turn {
     pub outcome: TurnOutcome,
 }
 
+/// States of tasks that somebody asked to end.
+const ASKED: [ScheduleStatus; 4] = [
+    ScheduleStatus::Draining,
+    ScheduleStatus::Killing,
+    ScheduleStatus::Preempting,
+    ScheduleStatus::Restarting,
+];
+
 /// Takes instances from what they run to what they should run. See the module's documentation.
 #[derive(Clone, Debug)]
 pub struct Updater {
@@ -176,7 +184,7 @@ impl Updater {
     }
 
     /// A task has ended. It counts if it ran what its instance should run, now is its instance's turn,
-    /// and it was not us who ended it to empty or free its machine.
+    /// and it was not asked to end: a kill may still be under way when an update turns back.
     pub fn handle_exit(&mut self, task: &ScheduledTask) {
         if self.is_working(task.instance) {
             self.count_failure(task);
@@ -184,8 +192,7 @@ impl Updater {
     }
 
     fn count_failure(&mut self, task: &ScheduledTask) {
-        let ours = [ScheduleStatus::Draining, ScheduleStatus::Preempting];
-        let asked = task.events.iter().any(|e| ours.contains(&e.status));
+        let asked = task.events.iter().any(|e| ASKED.contains(&e.status));
         let same = |target: &Arc<TaskConfig>| {
             Arc::ptr_eq(target, &task.config) || **target == *task.config
         };

@@ -2,6 +2,7 @@
 
 use super::admin;
 use super::step::Step;
+use super::updates;
 use crate::domain::lifecycle::Outcome;
 use crate::domain::quota;
 use crate::model::{
@@ -29,6 +30,7 @@ pub(super) fn run(step: &mut Step<'_>, command: &Command) -> Reply {
             user,
         } => kill_tasks(step, job, instances, message.as_deref(), user),
         Command::RestartShards { job, shards, user } => restart_shards(step, job, shards, user),
+        Command::Update(command) => updates::run(step, command),
     };
     done.unwrap_or_else(|refusal| refusal)
 }
@@ -166,7 +168,7 @@ pub(super) fn check_not_updating(step: &Step<'_>, job: &JobKey) -> Result<(), Re
     }
 }
 
-fn check_size(step: &Step<'_>, have: usize, more: u32) -> Result<(), Reply> {
+pub(super) fn check_size(step: &Step<'_>, have: usize, more: u32) -> Result<(), Reply> {
     let max = step.means.options.max_tasks_per_job;
     let sum = have.saturating_add(more as usize);
     match more >= 1 && sum <= max as usize {

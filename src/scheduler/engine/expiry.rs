@@ -28,6 +28,11 @@ impl Engine {
                 let at_once = self.means.options.reconcile_batch;
                 self.reconcile(at_once);
             }
+            Timer::PruneUpdates => {
+                let interval = self.means.options.update_pruning_interval;
+                self.timers.set(now.mono + interval, Timer::PruneUpdates);
+                self.prune_updates(now);
+            }
             Timer::Snapshot => {
                 let interval = self.means.options.snapshot_interval;
                 self.timers.set(now.mono + interval, Timer::Snapshot);

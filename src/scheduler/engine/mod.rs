@@ -26,6 +26,7 @@ mod step;
 #[cfg(test)]
 mod tests;
 mod timers;
+mod updates;
 mod view;
 
 pub use options::EngineOptions;
@@ -45,6 +46,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use step::{Done, Means, Outgoing, Step};
 use timers::{Timer, Timers};
+use updates::Live;
 
 /// The longest request that is accepted, its id with a digest, in bytes.
 const MAX_REQUEST_ID: usize = 256 + DIGEST;
@@ -126,6 +128,7 @@ pub struct Engine {
     /// When groups were last told that room was made.
     hurried: Instant,
     timers: Timers,
+    updates: Live,
     snapshot: Option<(Snapshot, u64)>,
     /// Commands that wait for the snapshot.
     snapshot_waiters: Vec<u64>,
@@ -144,6 +147,7 @@ impl Engine {
             means: Means {
                 options,
                 rng,
+                pulses: Default::default(),
                 counters: Default::default(),
             },
             replay: Some(Replay::default()),
@@ -157,6 +161,7 @@ impl Engine {
             book: Book::default(),
             hurried: Instant::ZERO,
             timers: Timers::default(),
+            updates: Live::default(),
             snapshot: None,
             snapshot_waiters: Vec::new(),
             coordination: Coordination::default(),
@@ -363,6 +368,7 @@ impl Engine {
         while let Some(timer) = self.timers.pop(now.mono) {
             self.expire(now, timer);
         }
+        self.run_updates(now);
         while !self.is_full() {
             let Some(group) = self.pending.take_due(now.mono) else {
                 break;
@@ -377,7 +383,9 @@ impl Engine {
             return Instant::FAR;
         }
         let attempts = self.pending.deadline().filter(|_| !self.is_full());
-        let first = self.timers.deadline().into_iter().chain(attempts).min();
+        let updates = self.updates.deadline().filter(|_| !self.is_full());
+        let timers = self.timers.deadline().into_iter();
+        let first = timers.chain(attempts).chain(updates).min();
         first.unwrap_or(Instant::FAR)
     }
 

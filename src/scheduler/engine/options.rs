@@ -74,6 +74,14 @@ pub struct EngineOptions {
     pub preemption_batch: usize,
     /// How long a machine is kept for those for whom room was made on it.
     pub reservation: Duration,
+    /// The pauses before an update asks again about an instance that a promise protects.
+    pub sla_kill_retry: Backoff,
+    /// Updates are forgotten this long after they were started, once they have ended.
+    pub update_history: Duration,
+    /// Updates of one job above this number are forgotten early, once they have ended.
+    pub updates_per_job: usize,
+    /// How often old updates are looked for.
+    pub update_pruning_interval: Duration,
 }
 
 impl Default for EngineOptions {
@@ -118,6 +126,10 @@ impl Default for EngineOptions {
             preemption_delay: mins(3),
             preemption_batch: 5,
             reservation: mins(3),
+            sla_kill_retry: Backoff::new(mins(1), mins(5)),
+            update_history: mins(30 * 24 * 60),
+            updates_per_job: 10,
+            update_pruning_interval: mins(15),
         }
     }
 }

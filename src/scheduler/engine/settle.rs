@@ -33,6 +33,10 @@ impl Engine {
             if let Op::SetHost(host) = op {
                 self.book.set_mode(&host.host, host.mode);
             }
+            if let Op::Update(op) = op {
+                let pulses = &mut self.means.pulses;
+                self.updates.follow_op(&self.head, op, pulses);
+            }
             if let Op::SetMaintenance(request) = op {
                 let host = request.host.clone();
                 self.timers.set(now.mono, Timer::Drain { host });
@@ -43,6 +47,7 @@ impl Engine {
         self.open.outbox.extend(done.outbox);
         for change in &done.changes {
             self.follow(now, change);
+            self.updates.follow_task(change);
         }
         if self.open.weight >= FULL_BATCH {
             self.seal();
@@ -159,6 +164,10 @@ impl Engine {
         self.timers
             .set(at(options.snapshot_interval), Timer::Snapshot);
         self.timers
+            .set(at(options.update_pruning_interval), Timer::PruneUpdates);
+        let pulses = &mut self.means.pulses;
+        self.updates.begin(now, &self.head, pulses);
+        self.timers
             .set(at(options.maintenance_interval), Timer::Maintenance);
         self.timers.set(
             at(options.reconcile_implicitly.0),
@@ -185,6 +194,8 @@ impl Engine {
         self.book = Book::default();
         self.pending = Pending::new(self.means.options.max_attempts_per_sec);
         self.timers = Timers::default();
+        self.updates = super::Live::default();
+        self.means.pulses.clear();
         self.snapshot = None;
         for token in std::mem::take(&mut self.snapshot_waiters) {
             let result = Err(SubmitError::Unknown);

@@ -2,6 +2,7 @@
 
 use super::maintenance;
 use super::options::EngineOptions;
+use super::updates::Pulses;
 use crate::base::clock::Now;
 use crate::base::rng::Rng;
 use crate::domain::lifecycle::{self, Effect, Facts, Outcome};
@@ -50,6 +51,8 @@ pub(super) struct Change {
 pub(super) struct Means {
     pub(super) options: Arc<EngineOptions>,
     pub(super) rng: Rng,
+    /// When updates were last vouched for.
+    pub(super) pulses: Pulses,
     pub(super) counters: BTreeMap<Cow<'static, str>, i64>,
 }
 

@@ -17,6 +17,8 @@ pub(super) enum Timer {
     Housekeeping,
     /// Agents are asked to report everything.
     Reconcile,
+    /// Old updates are forgotten.
+    PruneUpdates,
     /// A snapshot is taken.
     Snapshot,
     /// A task has been in its state for a while.

@@ -2,6 +2,7 @@
 
 use super::Engine;
 use super::attempts::free;
+use super::updates;
 use crate::model::ScheduleStatus;
 use crate::scheduler::handle::{AgentView, PendingGroup, View};
 use std::collections::BTreeMap;
@@ -36,7 +37,8 @@ impl Engine {
 
     fn counters(&self) -> BTreeMap<String, i64> {
         let count = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
-        let named = STANDING.iter().map(|name| ((*name).to_owned(), 0));
+        let named = STANDING.iter().copied().chain(updates::standing());
+        let named = named.map(|name| (name.to_owned(), 0));
         let mut all: BTreeMap<String, i64> = named.collect();
         for (name, value) in &self.means.counters {
             all.insert(name.to_string(), *value);

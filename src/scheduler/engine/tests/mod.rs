@@ -4,4 +4,6 @@ mod maintenance;
 mod preempt;
 mod scenarios;
 mod storm;
+mod update_storm;
+mod updates;
 mod world;

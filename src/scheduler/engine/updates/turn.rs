@@ -1,0 +1,240 @@
+//! One turn of an update.
+
+use super::super::Engine;
+use super::super::step::Step;
+use super::live::Rolling;
+use super::{instance_counter, is_unvouched, pulse_ends, set_status};
+use crate::base::clock::Now;
+use crate::domain::sla::{Permit, may_kill};
+use crate::domain::update::{Act, Direction, Need, Turn, TurnOutcome, awaiting, failed};
+use crate::model::{
+    InstanceId, InstanceUpdateEvent, JobKey, ScheduleStatus, ScheduledTask, SlaPolicy,
+    UpdateAction, UpdateStatus,
+};
+use crate::storage::{Op, UpdateOp, UpdateRecord};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+const SILENCE: &str = "Pulses from external service have timed out.";
+
+impl Engine {
+    /// Lets updates go on as far as they can now.
+    pub(in crate::scheduler::engine) fn run_updates(&mut self, now: Now) {
+        while !self.is_full() {
+            let Some((job, instances)) = self.updates.take(now.mono) else {
+                break;
+            };
+            self.run_update(now, &job, instances);
+        }
+    }
+
+    fn run_update(&mut self, now: Now, job: &JobKey, instances: BTreeSet<InstanceId>) {
+        let Some(rolling) = self.updates.rolling.get_mut(job) else {
+            return;
+        };
+        let Some(record) = self.head.updates().get(&rolling.key).cloned() else {
+            return;
+        };
+        let update = record.update();
+        let mut step = Step::new(now, &mut self.means, &self.head);
+        if is_unvouched(update, &step.means.pulses, now) {
+            let to = awaiting(record.status());
+            set_status(&mut step, &rolling.key, to, None, Some(SILENCE));
+            let done = step.done();
+            return self.settle(now, done);
+        }
+        let mut later: Vec<(Duration, Option<InstanceId>)> = Vec::new();
+        if rolling.pulse_check <= now.mono
+            && let Some(ends) = pulse_ends(update, &step.means.pulses)
+        {
+            rolling.pulse_check = ends;
+            later.push((ends.since(now.mono), None));
+        }
+        let head = &self.head;
+        let look = |i| head.active_instance(job, i).cloned();
+        let turn = rolling.updater.evaluate(instances, look, now.wall);
+        carry_out(&mut step, rolling, &record, &turn, &mut later);
+        let done = step.done();
+        for (after, instance) in later {
+            self.updates
+                .mark_at(now.mono + after, job.clone(), instance);
+        }
+        self.settle(now, done);
+    }
+}
+
+/// Makes of a turn what is stored and done.
+fn carry_out(
+    step: &mut Step<'_>,
+    rolling: &mut Rolling,
+    record: &UpdateRecord,
+    turn: &Turn,
+    later: &mut Vec<(Duration, Option<InstanceId>)>,
+) {
+    let mut events = Vec::new();
+    for act in &turn.acts {
+        if let Some(action) = act.event {
+            let known = record.knows(act.instance);
+            let begins = action == rolling.updater.direction().begun();
+            let said = record.has_said(act.instance, action);
+            let fresh = events
+                .iter()
+                .any(|e: &InstanceUpdateEvent| e.instance == act.instance);
+            if !said && (known || begins || fresh) {
+                events.push(event(step, record, act.instance, action, None));
+            }
+        }
+        // An update that has failed does nothing more this way.
+        if matches!(turn.outcome, TurnOutcome::Failed(_)) {
+            continue;
+        }
+        do_needed(step, rolling, record, act, &mut events, later);
+    }
+    if !events.is_empty() {
+        for event in &events {
+            step.means.count(instance_counter(event.action), 1);
+        }
+        let key = rolling.key.clone();
+        step.apply(Op::Update(UpdateOp::InstanceEvents { key, events }));
+    }
+    let from = record.status();
+    let (to, message) = match turn.outcome {
+        TurnOutcome::Working => return,
+        TurnOutcome::Pause => (
+            UpdateStatus::RollForwardPaused,
+            Some("Update auto paused".to_owned()),
+        ),
+        TurnOutcome::Succeeded => match rolling.updater.direction() {
+            Direction::Forward => (UpdateStatus::RolledForward, None),
+            Direction::Back => (UpdateStatus::RolledBack, None),
+        },
+        TurnOutcome::Failed(instance) => {
+            let rollback = record.update().settings.rollback_on_failure;
+            let message = format!("Latest failure: instance {instance} exited.");
+            (failed(from, rollback), Some(message))
+        }
+    };
+    set_status(step, &rolling.key, to, None, message.as_deref());
+}
+
+fn event(
+    step: &Step<'_>,
+    record: &UpdateRecord,
+    instance: InstanceId,
+    action: UpdateAction,
+    message: Option<&str>,
+) -> InstanceUpdateEvent {
+    let last = record.events().last().map(|event| event.at);
+    InstanceUpdateEvent {
+        instance,
+        at: step.now.wall.max(last.unwrap_or_default()),
+        action,
+        message: message.map(Arc::from),
+    }
+}
+
+fn do_needed(
+    step: &mut Step<'_>,
+    rolling: &mut Rolling,
+    record: &UpdateRecord,
+    act: &Act,
+    events: &mut Vec<InstanceUpdateEvent>,
+    later: &mut Vec<(Duration, Option<InstanceId>)>,
+) {
+    let instance = act.instance;
+    match act.need {
+        Need::Nothing | Need::Wait => {}
+        Need::Watch(rest) => later.push((rest, Some(instance))),
+        Need::Add => {
+            if let Some(config) = rolling.updater.target(instance).cloned() {
+                step.add_tasks(&config, std::iter::once(instance));
+            }
+        }
+        Need::Kill => {
+            let job = &record.key().job;
+            let Some(task) = step.tables.active_instance(job, instance).cloned() else {
+                return;
+            };
+            if is_allowed(step, rolling, record, &task, events, later) {
+                let why = format!("Killed for job update {}", record.key().id);
+                step.transition(&task.id, ScheduleStatus::Killing, Some(why));
+            }
+        }
+    }
+}
+
+/// Whether a task may be taken down now; if not, it is asked again later.
+fn is_allowed(
+    step: &mut Step<'_>,
+    rolling: &mut Rolling,
+    record: &UpdateRecord,
+    task: &ScheduledTask,
+    events: &mut Vec<InstanceUpdateEvent>,
+    later: &mut Vec<(Duration, Option<InstanceId>)>,
+) -> bool {
+    let Some(policy) = policy(rolling, record, task.instance) else {
+        return true;
+    };
+    let instance = task.instance;
+    let action = rolling.updater.direction().begun();
+    let first = !rolling.protected.contains_key(&instance);
+    if let Some((_, until)) = rolling.protected.get(&instance)
+        && step.now.mono < *until
+    {
+        return false;
+    }
+    if first {
+        let text = "Checking SLA before continuing.";
+        if !has_told(record, instance, action, text) {
+            events.push(event(step, record, instance, action, Some(text)));
+        }
+    }
+    let permit = match task.status.is_assigned() {
+        true => {
+            let active = step.tables.active_tasks_of_job(task.job());
+            let active = active.map(|task| &**task);
+            may_kill(
+                &step.means.options.sla,
+                &policy,
+                task,
+                active,
+                step.now.wall,
+            )
+        }
+        // Nothing of it is up.
+        false => Permit::Granted,
+    };
+    if permit == Permit::Granted {
+        rolling.protected.remove(&instance);
+        let text = "SLA check passed, continuing.";
+        events.push(event(step, record, instance, action, Some(text)));
+        return true;
+    }
+    let last = rolling.protected.get(&instance);
+    let last = last.map_or(Duration::ZERO, |(pause, _)| *pause);
+    let backoff = step.means.options.sla_kill_retry;
+    let pause = backoff.next(last, &mut step.means.rng);
+    let until = step.now.mono + pause;
+    rolling.protected.insert(instance, (pause, until));
+    later.push((pause, Some(instance)));
+    false
+}
+
+/// Whether this was said of the instance in these words since the update last began to roll.
+fn has_told(record: &UpdateRecord, instance: InstanceId, action: UpdateAction, text: &str) -> bool {
+    let mut events = record.instance_events_since_change();
+    events
+        .any(|e| e.instance == instance && e.action == action && e.message.as_deref() == Some(text))
+}
+
+/// The promise that binds an update at an instance, if it minds any.
+fn policy(rolling: &Rolling, record: &UpdateRecord, instance: InstanceId) -> Option<SlaPolicy> {
+    let update = record.update();
+    let config = match rolling.updater.direction() {
+        Direction::Forward => update.desired.as_ref().map(|group| &group.config),
+        Direction::Back => rolling.updater.target(instance),
+    };
+    let policy = config.and_then(|config| config.sla_policy.clone());
+    policy.filter(|_| update.settings.sla_aware)
+}
