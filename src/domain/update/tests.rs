@@ -504,7 +504,7 @@ fn history(seed: u64) -> (TurnOutcome, bool) {
         let allowed = match back {
             false => most,
             // What failed on the way forward is down until its turn comes.
-            true => most + most + tolerated + 1,
+            true => most + tolerated + 1,
         };
         assert!(down <= allowed, "seed {seed}: {down} down of {allowed}");
         assert!(updater.working().len() <= most);
@@ -518,6 +518,7 @@ fn history(seed: u64) -> (TurnOutcome, bool) {
             }
             TurnOutcome::Failed(_) if direction == Direction::Forward => {
                 (direction, back, said) = (Direction::Back, true, Said::default());
+                said.past.down = (0..old.max(new)).filter(|i| !up(i)).collect();
                 updater = Updater::new(&update, direction, &said.past());
                 changed.clear();
             }

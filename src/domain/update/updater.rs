@@ -55,6 +55,9 @@ pub struct Past {
     pub done: BTreeSet<InstanceId>,
     /// Instances that failed too often.
     pub failed: BTreeSet<InstanceId>,
+    /// Instances that do not run now. On the way back they come first: those that the way forward left
+    /// unfinished need not be its last ones, and to take others down before them would be too many.
+    pub down: BTreeSet<InstanceId>,
     /// Tasks of the job that ended.
     pub ended: Vec<Arc<ScheduledTask>>,
 }
@@ -135,7 +138,9 @@ impl Updater {
         let target = |i: &InstanceId| (*i, targets.get(i).cloned());
         let targets = idle.iter().map(target).collect();
         if direction == Direction::Back {
-            idle.make_contiguous().reverse();
+            let idle = idle.make_contiguous();
+            idle.reverse();
+            idle.sort_by_key(|i| !past.down.contains(i));
         }
         idle.retain(|i| !past.failed.contains(i));
         let settings = &update.settings;

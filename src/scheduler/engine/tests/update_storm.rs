@@ -255,9 +255,17 @@ fn storm(seed: u64, weather: Weather, events: usize) -> BTreeSet<S> {
         .collect()
 }
 
+/// The seeds of a run: more with `AURORA_LONG`.
+fn rounds() -> std::ops::Range<u64> {
+    match std::env::var_os("AURORA_LONG") {
+        Some(_) => 0..3_000,
+        None => 0..60,
+    }
+}
+
 #[test]
 fn in_fair_weather_no_more_instances_are_down_than_the_update_may_have() {
-    let seen: BTreeSet<S> = (0..60)
+    let seen: BTreeSet<S> = rounds()
         .flat_map(|seed| storm(seed, Weather::Fair, 500))
         .collect();
     for status in [S::RolledForward, S::RolledBack, S::RollForwardPaused] {
@@ -267,7 +275,7 @@ fn in_fair_weather_no_more_instances_are_down_than_the_update_may_have() {
 
 #[test]
 fn in_foul_weather_every_update_ends() {
-    let seen: BTreeSet<S> = (0..60)
+    let seen: BTreeSet<S> = rounds()
         .flat_map(|seed| storm(seed, Weather::Foul, 500))
         .collect();
     for status in S::ALL {

@@ -4,7 +4,7 @@ use super::super::step::Change;
 use super::Pulses;
 use crate::base::clock::{Instant, Now};
 use crate::domain::update::{Direction, Past, Updater};
-use crate::model::{InstanceId, JobKey, UpdateKey, UpdateStatus};
+use crate::model::{InstanceId, JobKey, ScheduleStatus, UpdateKey, UpdateStatus};
 use crate::storage::{Tables, UpdateOp, UpdateRecord};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -152,19 +152,26 @@ impl Live {
 fn past(tables: &Tables, record: &UpdateRecord, direction: Direction) -> Past {
     let mut past = Past::default();
     for event in record.instance_events_since_change() {
-        let of_kind = match event.action {
-            action if action == direction.begun() => &mut past.touched,
-            action if action == direction.done() => &mut past.done,
-            action if action == direction.failed() => &mut past.failed,
-            _ => continue,
-        };
-        of_kind.insert(event.instance);
+        if event.action == direction.done() {
+            past.done.insert(event.instance);
+        }
+        if event.action == direction.failed() {
+            past.failed.insert(event.instance);
+        }
+        past.touched.insert(event.instance);
     }
+    let (updates, job) = (record.update(), &record.key().job);
+    let groups = updates.initial.iter().chain(&updates.desired);
+    let is_up = |i: &InstanceId| {
+        let task = tables.active_instance(job, *i);
+        task.is_some_and(|task| task.status == ScheduleStatus::Running)
+    };
+    past.down = groups
+        .flat_map(|group| group.instances())
+        .filter(|i| !is_up(i))
+        .collect();
     let since = record.events().last().map(|event| event.at);
-    if let Some(job) = tables
-        .job(&record.key().job)
-        .filter(|_| !past.touched.is_empty())
-    {
+    if let Some(job) = tables.job(job).filter(|_| !past.touched.is_empty()) {
         let ended = job.ended().filter(|(at, _)| Some(*at) >= since);
         past.ended = ended
             .filter_map(|(_, id)| tables.task(id).cloned())
