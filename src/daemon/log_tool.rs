@@ -1,4 +1,4 @@
-//! `aurora-log`: the log's own tool, and the key that an initialised machine needs.
+//! `aurora-log`: the log's own tool, and the keys that an initialised machine needs.
 
 use super::exit;
 use crate::net::keys::{self, KeyKind};
@@ -10,6 +10,16 @@ use std::path::{Path, PathBuf};
 /// The name of the agents' key beside a scheduler's log.
 pub const AGENT_KEY: &str = "agent.key";
 
+/// The name of the replicas' key beside a scheduler's log.
+pub const REPLICA_KEY: &str = "replica.key";
+
+/// Where the replicas' key is unless a flag says otherwise: beside the log's directory.
+pub fn replica_key_beside(log: &Path) -> PathBuf {
+    log.parent()
+        .unwrap_or_else(|| Path::new("/"))
+        .join(REPLICA_KEY)
+}
+
 /// Where the agents' key is unless a flag says otherwise: beside the log's directory.
 pub fn agent_key_beside(log: &Path) -> PathBuf {
     log.parent()
@@ -17,7 +27,7 @@ pub fn agent_key_beside(log: &Path) -> PathBuf {
         .join(AGENT_KEY)
 }
 
-/// Runs the tool and gives its exit status. A successful `initialize` also makes a key if there is none.
+/// Runs the tool and gives its exit status. A successful `initialize` also makes the keys that are missing.
 pub fn run(args: &[String], out: &mut dyn Write, err: &mut dyn Write) -> u8 {
     let status = tool::main(args.to_vec(), out, err);
     if status != exit::OK || args.first().map(String::as_str) != Some("initialize") {
@@ -26,26 +36,36 @@ pub fn run(args: &[String], out: &mut dyn Write, err: &mut dyn Write) -> u8 {
     let Some(path) = path_of(args) else {
         return status;
     };
-    match ensure_key(&path) {
-        Ok(None) => status,
-        Ok(Some(key)) => {
-            let said = writeln!(
-                out,
-                "Made {}, the key for agents of this scheduler.",
-                key.display()
-            );
-            if said.is_ok() { status } else { exit::FAILED }
-        }
-        Err(reason) => {
-            // The log itself is done; the scheduler makes the key when it can.
-            writeln!(
-                err,
-                "aurora-log: the log is initialised, but its key is not made: {reason}"
-            )
-            .unwrap_or_default();
-            exit::FAILED
+    for (key, kind, purpose) in [
+        (
+            agent_key_beside(&path),
+            KeyKind::Agent,
+            "the key for agents of this scheduler",
+        ),
+        (
+            replica_key_beside(&path),
+            KeyKind::Replica,
+            "the key that all replicas of this log share: copy it to the others",
+        ),
+    ] {
+        let said = match ensure_key(&path, &key, kind) {
+            Ok(false) => Ok(()),
+            Ok(true) => writeln!(out, "Made {}, {purpose}.", key.display()),
+            Err(reason) => {
+                // The log itself is done.
+                writeln!(
+                    err,
+                    "aurora-log: the log is initialised, but the {kind} is not made: {reason}"
+                )
+                .unwrap_or_default();
+                return exit::FAILED;
+            }
+        };
+        if said.is_err() {
+            return exit::FAILED;
         }
     }
+    status
 }
 
 fn path_of(args: &[String]) -> Option<PathBuf> {
@@ -62,15 +82,14 @@ fn path_of(args: &[String]) -> Option<PathBuf> {
     None
 }
 
-/// Makes the key beside the log at `path`, owned as the log is, unless it is there.
-fn ensure_key(path: &Path) -> Result<Option<PathBuf>, String> {
-    let key = agent_key_beside(path);
+/// Makes `key` for the log at `path`, owned as that is, unless it is there. Whether it was made.
+fn ensure_key(path: &Path, key: &Path, kind: KeyKind) -> Result<bool, String> {
     if key.exists() {
-        return Ok(None);
+        return Ok(false);
     }
     let owner = std::fs::metadata(path).map_err(|e| format!("{}: {e}", path.display()))?;
     let is_root = nix::unistd::Uid::effective().is_root();
     let owner = is_root.then(|| (owner.uid(), owner.gid()));
-    keys::generate_for(&key, KeyKind::Agent, owner).map_err(|e| e.to_string())?;
-    Ok(Some(key))
+    keys::generate_for(key, kind, owner).map_err(|e| e.to_string())?;
+    Ok(true)
 }

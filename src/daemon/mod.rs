@@ -11,6 +11,7 @@ mod notify;
 mod observer;
 mod probe;
 mod quickstart;
+mod replica_key;
 mod scheduler;
 mod signals;
 

@@ -12,6 +12,8 @@ use futures_lite::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use smol::net::TcpStream;
 use std::io;
 use std::net::Shutdown;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use thiserror::Error;
 
@@ -69,6 +71,8 @@ pub struct FrameReader<R = TcpStream> {
     /// Plain bytes; those before `plain_taken` have been handed out.
     plain: Vec<u8>,
     plain_taken: usize,
+    /// Bytes that have come.
+    received: Arc<AtomicU64>,
 }
 
 impl<R: AsyncRead + Unpin> FrameReader<R> {
@@ -84,7 +88,13 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
             raw_filled: 0,
             plain: Vec::new(),
             plain_taken: 0,
+            received: Arc::default(),
         }
+    }
+
+    /// Counts the bytes that come: tells a long message under way from silence.
+    pub fn received(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.received)
     }
 
     /// Waits for the next whole message.
@@ -109,6 +119,7 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
                 return Err(self.end());
             }
             self.raw_filled += read;
+            self.received.fetch_add(read as u64, Ordering::Relaxed);
         }
     }
 

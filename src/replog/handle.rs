@@ -2,12 +2,16 @@
 
 use super::ENTRY_BYTES_MAX;
 use super::error::AppendError;
+use super::peers::Network;
 use super::store::{Store, Usage};
-use crate::paxos::{Ballot, Position};
+use super::wire::{Answer, Change};
+use crate::base::clock;
+use crate::paxos::{Ballot, Configuration, Member, Position};
 use async_channel::Sender;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
+pub use super::wire::StatusReport as EnsembleStatus;
 pub use crate::paxos::Status as ReplicaStatus;
 
 /// What the log tells. Given in order; the channel is bounded and pushes back.
@@ -41,16 +45,22 @@ pub enum LogEvent {
         /// What happened.
         reason: String,
     },
-    /// The read of this token cannot be answered: nobody knows whether this replica still leads.
+    /// A read that was asked for cannot be answered: this replica does not lead any more, or cannot
+    /// prove that it does.
     ReadFailed {
         /// What [`LogHandle::read`] was given.
         token: u64,
     },
-    /// This replica led after the read of this token was asked for. What had been acknowledged by
-    /// then has been given as `Learned` before.
+    /// A read that was asked for may be answered from every entry given before this.
     ReadReady {
         /// What [`LogHandle::read`] was given.
         token: u64,
+    },
+    /// The other replicas refuse this one. The process must end; somebody has to do what `reason`
+    /// says.
+    Refused {
+        /// Why, and what to do.
+        reason: String,
     },
     /// This replica was behind a truncation: state must be built anew from the entries at `first`
     /// on.
@@ -101,8 +111,21 @@ pub(super) enum Command {
         ticket: u64,
         payload: Vec<u8>,
     },
+    /// From an operator.
+    Change {
+        change: Change,
+        answer: Sender<Answer>,
+    },
     Close {
         closed: Sender<()>,
+    },
+    HandOver {
+        /// Told whether another replica has been told to lead.
+        done: Sender<bool>,
+    },
+    Read {
+        ballot: Ballot,
+        token: u64,
     },
     Truncate {
         ballot: Ballot,
@@ -115,7 +138,22 @@ pub(super) enum Command {
 pub(super) struct Shown {
     pub(super) status: ReplicaStatus,
     pub(super) leading: Option<Ballot>,
+    /// Whose term it is believed to be.
+    pub(super) leader: Option<Ballot>,
+    /// Whether it leads, and its newest configuration has no other member.
+    pub(super) is_alone: bool,
     pub(super) stats: LogStats,
+    pub(super) ensemble: Ensemble,
+}
+
+/// What is known of the ensemble without asking the network.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Ensemble {
+    pub(super) me: Member,
+    pub(super) address: Arc<str>,
+    pub(super) configuration: Option<Arc<Configuration>>,
+    pub(super) is_formed: bool,
+    pub(super) promised: Ballot,
 }
 
 #[derive(Debug)]
@@ -126,7 +164,10 @@ impl Shared {
         Self(Mutex::new(Shown {
             status,
             leading: None,
+            leader: None,
+            is_alone: false,
             stats: LogStats::default(),
+            ensemble: Ensemble::default(),
         }))
     }
 
@@ -141,7 +182,8 @@ impl Shared {
 pub struct LogHandle {
     pub(super) commands: Sender<Command>,
     pub(super) shared: Arc<Shared>,
-    pub(super) store: Option<Weak<dyn Store>>,
+    pub(super) store: Arc<OnceLock<Weak<dyn Store>>>,
+    pub(super) network: Option<Network>,
 }
 
 impl std::fmt::Debug for LogHandle {
@@ -212,36 +254,51 @@ impl LogHandle {
         self.ask(ballot, Command::Truncate { ballot, to }).await
     }
 
-    /// Asks the members whether this replica still leads. The answer is [`LogEvent::ReadReady`] or
-    /// [`LogEvent::ReadFailed`].
+    /// Asks whether this replica still led `ballot` when it was asked, and everything acknowledged by
+    /// then is learned here. Waits while the queue is full.
+    ///
+    /// The answer is [`LogEvent::ReadReady`] with `token`, behind every entry that it covers, or
+    /// [`LogEvent::ReadFailed`]. One round to the other replicas serves all that wait.
     ///
     /// # Errors
     ///
-    /// There will be no answer.
-    pub async fn read(&self, ballot: Ballot, token: u64) -> Result<(), AppendError> {
-        let _ = token;
-        match self.leading() == Some(ballot) {
-            true => Err(AppendError::Closed),
-            false => Err(AppendError::NotCoordinator),
-        }
-    }
-
-    /// Whether this replica is the only member: then it leads as long as it lives, and reads need
-    /// no round.
-    pub fn is_alone(&self) -> bool {
-        true
-    }
-
-    /// The ballot of the leader that is believed alive.
-    pub fn leader(&self) -> Option<Ballot> {
-        self.leading()
-    }
-
-    /// Lets another member lead, after everything appended is learned.
+    /// Nothing was asked, and there will be no answer.
     ///
-    /// False if there is none that can, at once or within about a second: this replica leads on.
+    /// # Cancellation
+    ///
+    /// Dropped before it is done, nothing is asked.
+    pub async fn read(&self, ballot: Ballot, token: u64) -> Result<(), AppendError> {
+        self.ask(ballot, Command::Read { ballot, token }).await
+    }
+
+    /// The term of the replica that is believed to lead, this one or another.
+    ///
+    /// `None` if none has been heard for as long as an election takes to begin.
+    pub fn leader(&self) -> Option<Ballot> {
+        self.shared.lock().leader
+    }
+
+    /// Whether this replica leads and nobody else could: its ensemble has no other member, nor will
+    /// have one by a change under way.
+    pub fn is_alone(&self) -> bool {
+        self.shared.lock().is_alone
+    }
+
+    /// Lets another replica lead, having learned all that was appended. True once one has been told
+    /// to; false if there is none that could at once, or this replica does not lead.
     pub async fn hand_over(&self) -> bool {
-        false
+        let (done, is_done) = async_channel::bounded(1);
+        if self.commands.send(Command::HandOver { done }).await.is_err() {
+            return false;
+        }
+        is_done.recv().await.unwrap_or(false)
+    }
+
+    /// How every replica of the ensemble is, as far as it is known here.
+    pub fn ensemble(&self) -> EnsembleStatus {
+        let shown = self.shared.lock().clone();
+        let known = self.network.as_ref().map(Network::known).unwrap_or_default();
+        super::report::report(&shown, &known, clock::now())
     }
 
     async fn ask(&self, ballot: Ballot, command: Command) -> Result<(), AppendError> {
@@ -257,7 +314,7 @@ impl LogHandle {
 
     /// Numbers for `/vars`.
     pub fn stats(&self) -> LogStats {
-        let store = self.store.as_ref().and_then(Weak::upgrade);
+        let store = self.store.get().and_then(Weak::upgrade);
         let usage = store.map_or_else(Usage::default, |store| store.usage());
         LogStats {
             queued: self.commands.len() as u64,

@@ -161,14 +161,12 @@ table! {
         "Native log election timeout";
     native_log_file_path: Text = "", works,
         "Native log file path";
-    native_log_peers: Text = "", stops("run a log without its other replicas"),
-        "The replicas of an ensemble, host:port,...";
+    native_log_peers: Text = "", works,
+        "All replicas of the log by host:port of their -peer_port, this one among them";
     native_log_quorum_size: Int = "1", works,
         "Native log quorum size";
     native_log_read_timeout: Time = "5secs", idle("the log retries and times out by itself"),
         "Native log read timeout";
-    native_log_replica_key_file: Text = "", stops("run a log without its other replicas"),
-        "The key that replicas share";
     native_log_write_timeout: Time = "3secs", idle("the log retries and times out by itself"),
         "Native log write timeout";
     native_log_zk_group_path: Text = "", stops("run a log without its other replicas"),
@@ -219,6 +217,8 @@ table! {
         "Reconciliation initial delay";
     reconciliation_schedule_spread: Time = "30mins", works,
         "Reconciliation schedule spread";
+    replica_key_file: Text = "", works,
+        "The key that all replicas of the log share; see aurora-log initialize";
     require_docker_use_executor: Bool = "true", works,
         "Require docker use executor";
     scheduling_max_batch_size: Int = "3", idle("what it tunes is not in this version yet"),

@@ -1,0 +1,198 @@
+//! Carrying out what the core asks for.
+
+use super::{End, READ_BYTES, READS_MAX, ReadDone, Runner, Wanted};
+use crate::base::clock;
+use crate::paxos::{Effect, Record, Run, Value};
+use crate::replog::disk;
+use crate::replog::handle::LogEvent;
+use crate::replog::wire::Pulse;
+use crate::replog::writer::{Done, Job};
+use crate::rt;
+use std::sync::Arc;
+
+impl Runner {
+    /// Does everything that the core asks for.
+    pub(super) async fn carry_out(&mut self) -> Option<End> {
+        while let Some(effect) = self.core.poll_effect() {
+            match effect {
+                Effect::Broadcast { message } => {
+                    if let Some(wires) = &self.wires {
+                        for peer in wires.network.connected() {
+                            wires.network.send(peer.member.id, message.clone());
+                        }
+                    }
+                }
+                Effect::ChangeFailed { error } => self.change_failed(&error),
+                Effect::Configured(configured) => self.configured(&configured),
+                Effect::Persist { ticket, records } => {
+                    let bytes = records.iter().map(record_bytes).sum();
+                    self.at_writer.push_back((ticket, bytes));
+                    self.at_writer_bytes += bytes;
+                    let job = Job { ticket, records };
+                    if self.jobs.send(job).await.is_err() {
+                        return Some(self.writer_failed());
+                    }
+                }
+                Effect::Learned(run) => self.give(&run),
+                Effect::Leader(leader) => self.leader_changed(leader),
+                Effect::Leading { ballot } => self.outbox.push_back(LogEvent::Leading { ballot }),
+                Effect::Discarded { ballot } => {
+                    self.in_flight.clear();
+                    self.outbox.push_back(LogEvent::Discarded { ballot });
+                }
+                Effect::Read {
+                    peer,
+                    from,
+                    through,
+                } => self.want(Wanted {
+                    peer,
+                    from,
+                    through,
+                }),
+                Effect::ReadFailed { token } => {
+                    self.outbox.push_back(LogEvent::ReadFailed { token });
+                }
+                Effect::ReadReady { token, position: _ } => {
+                    self.outbox.push_back(LogEvent::ReadReady { token });
+                }
+                Effect::Send { to, message } => {
+                    if let Some(wires) = &self.wires {
+                        wires.network.send(to, message);
+                    }
+                }
+                Effect::Skipped { first } => self.outbox.push_back(LogEvent::Skipped { first }),
+                Effect::Status(status) => {
+                    self.show(status);
+                    self.outbox.push_back(LogEvent::Status(status));
+                }
+            }
+        }
+        self.read_wanted();
+        None
+    }
+
+    /// Notes what is to be read for a peer, in the place of what it wanted before.
+    fn want(&mut self, wanted: Wanted) {
+        self.wanted.retain(|before| before.peer != wanted.peer);
+        self.wanted.push_back(wanted);
+    }
+
+    /// Reads for peers, as far as what is read could be sent.
+    pub(super) fn read_wanted(&mut self) {
+        let Some(wires) = &self.wires else {
+            self.wanted.clear();
+            return;
+        };
+        for _ in 0..self.wanted.len() {
+            if self.reading >= READS_MAX {
+                return;
+            }
+            let Some(wanted) = self.wanted.pop_front() else {
+                return;
+            };
+            // `Room` comes when it has some.
+            if !wires.network.has_room(wanted.peer) {
+                self.wanted.push_back(wanted);
+                continue;
+            }
+            self.reading += 1;
+            let store = Arc::clone(&self.store);
+            let tell = self.reads.0.clone();
+            let read = async move {
+                let Wanted {
+                    peer,
+                    from,
+                    through,
+                } = wanted;
+                let read = rt::unblock(move || {
+                    disk::read_entries(store.as_ref(), from, through, READ_BYTES)
+                });
+                let runs = read.await.map(Run::collect);
+                let runs = runs.map_err(|error| error.to_string());
+                if tell.send(ReadDone { peer, runs }).await.is_err() {
+                    log::debug!("the log is closed");
+                }
+            };
+            rt::spawn("log reader", read).detach();
+        }
+    }
+
+    /// The writer is gone: it has said why, or has panicked.
+    fn writer_failed(&mut self) -> End {
+        while let Ok(news) = self.done.try_recv() {
+            if let Done::Failed(reason) = news {
+                return End::Poisoned(reason);
+            }
+        }
+        End::Poisoned("the writer thread of the log has ended".to_owned())
+    }
+
+    /// Gives learned entries to the receiver, those that are its owner's.
+    pub(super) fn give(&mut self, run: &Run) {
+        for (value, position) in run.values.iter().zip(run.first.0..) {
+            let position = crate::paxos::Position(position);
+            let mut ticket = None;
+            while let Some((waiting, mine)) = self.in_flight.front().copied()
+                && waiting <= position
+            {
+                self.in_flight.pop_front();
+                if waiting == position {
+                    ticket = Some(mine);
+                }
+            }
+            match value {
+                Value::Append(payload) => self.outbox.push_back(LogEvent::Learned {
+                    position,
+                    ballot: run.ballot,
+                    ticket,
+                    payload: Arc::clone(payload),
+                }),
+                // The log's own.
+                Value::Configure(_) | Value::Nop | Value::Truncate { .. } => {}
+            }
+        }
+    }
+
+    /// Shows how the replica is, to whoever holds a handle and to the peers.
+    pub(super) fn publish(&mut self) {
+        let mut shown = self.shared.lock();
+        shown.leading = self.core.leading();
+        shown.leader = self.core.leader();
+        shown.is_alone = shown.leading.is_some() && self.core.is_alone();
+        shown.stats.first = self.core.first().0;
+        shown.stats.learned = self.core.learned().0;
+        shown.stats.end = self.core.end().0;
+        shown.ensemble.me = self.core.me();
+        shown.ensemble.promised = self.core.promised();
+        drop(shown);
+        self.beat();
+        self.members.note_time(clock::now());
+    }
+
+    /// Tells the peers, by the next pulse, how the replica is.
+    pub(super) fn beat(&self) {
+        if let Some(wires) = &self.wires {
+            wires.network.set_pulse(self.pulse());
+        }
+    }
+
+    /// How the replica is.
+    pub(super) fn pulse(&self) -> Pulse {
+        Pulse {
+            sequence: self.sequence,
+            promised: self.promised_durably(),
+            status: self.core.status(),
+            is_leading: self.core.leading().is_some(),
+            first: self.core.first(),
+            learned: self.core.learned(),
+            end: self.core.end(),
+        }
+    }
+}
+
+fn record_bytes(record: &Record) -> usize {
+    match record {
+        Record::Run(run) => run.size_bytes(),
+        _ => 64,
+    }
+}
