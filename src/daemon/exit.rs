@@ -11,6 +11,9 @@ pub const FAILED: u8 = 1;
 pub const LOG_POISONED: u8 = 70;
 /// Leadership was lost; a supervisor starts the scheduler again as a follower.
 pub const NOT_LEADER: u8 = 71;
+/// The other replicas of the log refuse this one: its disk is a copy, is older than what it has
+/// acknowledged, or belongs to another ensemble. Starting it again does not help.
+pub const LOG_REFUSED: u8 = 72;
 
 /// Why a program ends without having done what it was asked.
 #[derive(Debug, Error)]

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 ///
 /// If there are peers and the key cannot be used. Without peers, a node without a key only goes
 /// without what needs one.
-pub fn replica_key(
+pub fn load(
     flag: Option<&str>,
     log: &Path,
     has_peers: bool,
@@ -22,14 +22,12 @@ pub fn replica_key(
     };
     match keys::load(&file, KeyKind::Replica) {
         Ok(key) => Ok(Some((key, file))),
-        Err(error) if has_peers || flag.is_some() || file.exists() => {
-            Err(Failure::new(format!(
-                "{error}; all replicas of a log share one key, which aurora-log initialize makes on \
+        Err(error) if has_peers || flag.is_some() || file.exists() => Err(Failure::new(format!(
+            "{error}; all replicas of a log share one key, which aurora-log initialize makes on \
                  the first: copy {} from that scheduler's machine (mode 0640, owned like the log), \
                  or name it with -replica_key_file=FILE",
-                file.display()
-            )))
-        }
+            file.display()
+        ))),
         Err(_) => Ok(None),
     }
 }

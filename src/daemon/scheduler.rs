@@ -3,7 +3,7 @@
 use super::exit::{self, Failure};
 use super::flags::{SCHEDULER_FLAGS, Values, help};
 use super::notify::{Advice, Notifier};
-use super::{log_tool, logging, signals};
+use super::{log_tool, logging, replica_key, signals};
 use crate::api::{Api, ApiConfig};
 use crate::base::backoff::Backoff;
 use crate::base::rng::Rng;
@@ -20,7 +20,7 @@ use crate::net::Protocol;
 use crate::net::http1::Limits;
 use crate::net::keys::{self, KeyError, KeyKind, SecretKey};
 use crate::net::listener::{ListenLimits, PeerListener};
-use crate::replog::{self, LogHandle, LogOptions, ReplicaStatus};
+use crate::replog::{self, LogHandle, LogOptions, Peers, Reach, ReplicaStatus};
 use crate::rt::{self, Shutdown, ShutdownTrigger};
 use crate::scheduler::{self, EngineOptions, RunError};
 use async_channel::Receiver;
@@ -81,6 +81,8 @@ struct Plan {
     http: SocketAddr,
     peers: SocketAddr,
     log: LogOptions,
+    /// The replicas' key, and where it is.
+    replica_key: Option<(SecretKey, PathBuf)>,
     key_file: PathBuf,
     engine: EngineOptions,
     driver: EmbeddedOptions,
@@ -104,11 +106,15 @@ impl Plan {
             None => system_hostname()?,
         };
         let quorum_size: u32 = flags.count("native_log_quorum_size")?;
-        if quorum_size != 1 {
-            return Err(Failure::new(format!(
-                "-native_log_quorum_size={quorum_size}: this version runs one replica only; use 1"
-            )));
-        }
+        let peer_port = flags.count("peer_port")?;
+        let named = flags.text("native_log_peers").unwrap_or_default();
+        let replicas = Peers::parse(named, &hostname, peer_port)
+            .map_err(|why| Failure::new(format!("-native_log_peers={why}")))?;
+        replicas
+            .check_quorum(quorum_size)
+            .map_err(|why| Failure::new(format!("-native_log_quorum_size: {why}")))?;
+        let has_peers = replicas.addresses.len() > 1;
+        let replica_key = replica_key::load(flags.text("replica_key_file"), &path, has_peers)?;
         let key_file = match flags.text("agent_key_file") {
             Some(file) => PathBuf::from(file),
             None => log_tool::agent_key_beside(&path),
@@ -118,12 +124,15 @@ impl Plan {
         Ok(Self {
             cluster: flags.required("cluster_name")?.to_owned(),
             http: SocketAddr::new(ip, flags.count("http_port")?),
-            peers: SocketAddr::new(peer_ip, flags.count("peer_port")?),
+            peers: SocketAddr::new(peer_ip, peer_port),
             log: LogOptions {
                 path,
                 quorum_size,
                 empty_notice_interval: flags.time("empty_notice_interval"),
+                peers: replicas.addresses,
+                address: replicas.own,
             },
+            replica_key,
             key_file,
             driver: EmbeddedOptions {
                 agent_timeout: flags.time("agent_timeout"),
@@ -399,8 +408,14 @@ async fn serve(plan: Plan, signals: Receiver<Signal>) -> Result<(), Failure> {
     let log = plan.log;
     let notifier = Notifier::from_env();
     let reading = format!("Reading and proving the log at {}", path.display());
+    let reach = plan.replica_key.map(|(key, key_file)| Reach {
+        key,
+        key_file,
+        replicas: peers.route(Protocol::Replica),
+        operators: peers.route(Protocol::Control),
+    });
     // Reading and proving the whole log blocks.
-    let opening = rt::unblock(move || replog::open(log, Rng::from_os()));
+    let opening = rt::unblock(move || replog::open(log, reach, Rng::from_os()));
     let (log, log_events) = notifier
         .during(&reading, opening)
         .await
@@ -477,6 +492,7 @@ async fn serve(plan: Plan, signals: Receiver<Signal>) -> Result<(), Failure> {
 fn failure(error: &RunError) -> Failure {
     let status = match error {
         RunError::Poisoned(_) => exit::LOG_POISONED,
+        RunError::Refused(_) => exit::LOG_REFUSED,
         RunError::Append(_) => exit::NOT_LEADER,
         RunError::Replay(_) | RunError::SourceEnded(_) => exit::FAILED,
     };

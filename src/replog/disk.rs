@@ -6,6 +6,10 @@
 //! is told the sequence and the hash of that meta record, and synced too. Only then is the commit
 //! durable. Opening reads everything, sums again and compares: a store that has silently lost its
 //! tail, its middle or all of it does not match.
+//!
+//! In an ensemble the evidence of accepted entries, and of nothing else, may ride: it follows a few
+//! commits or milliseconds later, since it would double the time of every commit. What is lost in
+//! between is missed by the peers, who remember the sequence; a promise is never lost so.
 
 use super::evidence::EvidenceFile;
 use super::store::{Batch, Store, StoreError};
@@ -43,8 +47,52 @@ pub enum DiskError {
 pub struct Committed {
     /// Bytes of runs written.
     pub run_bytes: u64,
-    /// From the start of the commit until both files were synced.
+    /// From the start of the commit until it was durable.
     pub took: Duration,
+    /// The number of the commit.
+    pub sequence: u64,
+    /// The promise that is durable with it.
+    pub promised: Ballot,
+}
+
+/// What a replica begins with.
+#[derive(Clone, Debug)]
+pub struct Fresh {
+    /// Who it is.
+    pub me: Member,
+    /// The ensemble it may form.
+    pub configuration: Configuration,
+    /// Its ballots will be above this.
+    pub promised: Ballot,
+    /// Whether it votes.
+    pub status: Status,
+    /// Whether it has lost what it held, and must ask for another incarnation.
+    pub needs_incarnation: bool,
+}
+
+impl Fresh {
+    /// A replica that `initialize` makes: votes, and is of no ensemble yet.
+    pub fn voting(me: Member, configuration: Configuration, promised: Ballot) -> Self {
+        Self {
+            me,
+            configuration,
+            promised,
+            status: Status::Voting,
+            needs_incarnation: false,
+        }
+    }
+
+    /// A replica that has to learn everything from others before it votes.
+    pub fn joining(me: Member, needs_incarnation: bool) -> Self {
+        Self {
+            me,
+            // A cluster of its own, that is never formed: it takes the one of those that it joins.
+            configuration: Configuration::alone(0, me),
+            promised: Ballot::ZERO,
+            status: Status::Recovering,
+            needs_incarnation,
+        }
+    }
 }
 
 /// The store and the evidence of one replica, owned by its writer thread.
@@ -56,6 +104,10 @@ pub struct Disk {
     swept_for: Position,
     /// Deleted since the store was last compacted.
     swept_bytes: u64,
+    /// The commit that the evidence is of.
+    attested: u64,
+    /// The last position of any run that may be in the store.
+    highest: Position,
 }
 
 impl std::fmt::Debug for Disk {
@@ -70,31 +122,26 @@ impl std::fmt::Debug for Disk {
 const SWEEP_RUNS_BUSY: usize = 64;
 /// Most runs deleted in a commit of their own.
 const SWEEP_RUNS_IDLE: usize = 1024;
+/// Most commits whose evidence rides.
+const RIDING_MAX: u64 = 32;
 
 impl Disk {
     /// Writes the state of a fresh replica into an empty store and gives the evidence of it.
     ///
-    /// Its ballots will be above `promised`.
-    ///
     /// # Errors
     ///
     /// If the store fails.
-    pub fn create(
-        store: &dyn Store,
-        me: Member,
-        configuration: Configuration,
-        promised: Ballot,
-    ) -> Result<Evidence, StoreError> {
+    pub fn create(store: &dyn Store, fresh: Fresh) -> Result<Evidence, StoreError> {
         let meta = Meta {
-            me,
-            status: Status::Voting,
-            promised,
+            me: fresh.me,
+            status: fresh.status,
+            promised: fresh.promised,
             first: Position::FIRST,
             learned: Position::ZERO,
             swept: Position::FIRST,
-            configuration,
+            configuration: fresh.configuration,
             configured: Position::ZERO,
-            needs_incarnation: false,
+            needs_incarnation: fresh.needs_incarnation,
             sequence: 1,
             runs: 0,
             hash: 0,
@@ -116,19 +163,19 @@ impl Disk {
     pub fn open(store: Arc<dyn Store>, file: EvidenceFile) -> Result<(Self, Recovered), DiskError> {
         let evidence = file.newest()?;
         let meta = prove_meta(store.as_ref(), &evidence)?;
-        let accepted = prove_runs(store.as_ref(), &meta)?;
-        let disk = Self {
+        let (accepted, highest) = prove_runs(store.as_ref(), &meta)?;
+        let mut disk = Self {
             store,
             evidence: file,
             swept_for: meta.swept,
             meta,
             swept_bytes: 0,
+            attested: evidence.sequence,
+            highest,
         };
-        if evidence.sequence < disk.meta.sequence {
-            // The last commit reached the store and not the evidence. It was not acknowledged, but
-            // from here on it counts.
-            disk.attest(&disk.meta.encode())?;
-        }
+        // The last commit may have reached the store and not the evidence. Acknowledged or not, from
+        // here on it counts.
+        disk.attest()?;
         let recovered = Recovered {
             me: disk.meta.me,
             status: disk.meta.status,
@@ -141,6 +188,28 @@ impl Disk {
             accepted,
         };
         Ok((disk, recovered))
+    }
+
+    /// How many members the ensemble had, as far as that can be read: of no replica that was proven.
+    pub fn stored_members(store: &dyn Store) -> Option<usize> {
+        let value = store.value(META_KEY).ok()??;
+        let meta = Meta::decode(&value).ok()?;
+        Some(meta.configuration.members.len())
+    }
+
+    /// The number of the last commit.
+    pub fn sequence(&self) -> u64 {
+        self.meta.sequence
+    }
+
+    /// Its promise.
+    pub fn promised(&self) -> Ballot {
+        self.meta.promised
+    }
+
+    /// Whether the evidence is behind: [`Disk::attest`] is due soon.
+    pub fn is_riding(&self) -> bool {
+        self.attested < self.meta.sequence
     }
 
     /// The store, for reading.
@@ -161,7 +230,9 @@ impl Disk {
         let mut batch = Batch::default();
         let mut committed = Committed::default();
         let mut added: BTreeMap<Vec<u8>, u64> = BTreeMap::new();
+        let mut may_ride = self.meta.configuration.members.len() > 1;
         for record in records {
+            may_ride &= matches!(record, Record::Run(_) | Record::Learned(_));
             match record {
                 Record::Configuration(configured) => {
                     self.meta.configuration = (*configured.configuration).clone();
@@ -182,7 +253,7 @@ impl Disk {
                 Record::Run(run) => {
                     let (key, value) = (stored::run_key(&run), stored::encode_run(&run));
                     committed.run_bytes += value.len() as u64;
-                    self.add(&key, &value, &mut added)?;
+                    self.add(&run, &key, &value, &mut added)?;
                     batch.puts.push((key, value));
                 }
             }
@@ -191,13 +262,19 @@ impl Disk {
             self.sweep_into(&mut batch, SWEEP_RUNS_BUSY)?;
         }
         self.write(batch)?;
+        if !may_ride || self.meta.sequence - self.attested >= RIDING_MAX {
+            self.attest()?;
+        }
         committed.took = clock::now().since(started);
+        committed.sequence = self.meta.sequence;
+        committed.promised = self.meta.promised;
         Ok(committed)
     }
 
     /// Counts a run in, once however often it is written.
     fn add(
         &mut self,
+        run: &Run,
         key: &[u8],
         value: &[u8],
         added: &mut BTreeMap<Vec<u8>, u64>,
@@ -205,8 +282,11 @@ impl Disk {
         let hash = stored::hash(key, value);
         let before = match added.get(key) {
             Some(hash) => Some(*hash),
+            // Nothing that reaches so far was ever written.
+            None if run.last() > self.highest => None,
             None => self.store.value(key)?.map(|old| stored::hash(key, &old)),
         };
+        self.highest = self.highest.max(run.last());
         match before {
             Some(before) => self.meta.hash = self.meta.hash.wrapping_sub(before),
             None => self.meta.runs += 1,
@@ -232,7 +312,8 @@ impl Disk {
         if batch.removes.is_empty() {
             return Ok(());
         }
-        self.write(batch)
+        self.write(batch)?;
+        self.attest()
     }
 
     /// Adds deletions to a batch. Starts where the last sweep ended, never at the beginning: the
@@ -278,17 +359,26 @@ impl Disk {
 
     fn write(&mut self, mut batch: Batch) -> Result<(), DiskError> {
         self.meta.sequence += 1;
-        let value = self.meta.encode();
-        batch.puts.push((META_KEY.to_vec(), value.clone()));
-        self.store.commit(batch)?;
-        // ORDER: the evidence may lag behind the store by one commit, but never be ahead of it.
-        self.attest(&value)
+        batch.puts.push((META_KEY.to_vec(), self.meta.encode()));
+        Ok(self.store.commit(batch)?)
     }
 
-    fn attest(&self, meta_value: &[u8]) -> Result<(), DiskError> {
+    /// Brings the evidence up to the last commit, if it is behind.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Disk::commit`].
+    pub fn attest(&mut self) -> Result<(), DiskError> {
+        if !self.is_riding() {
+            return Ok(());
+        }
+        // ORDER: the evidence may lag behind the store, but never be ahead of it.
+        let evidence = evidence_of(&self.meta, &self.meta.encode());
         self.evidence
-            .write(&evidence_of(&self.meta, meta_value))
-            .map_err(|error| DiskError::Evidence(error.to_string()))
+            .write(&evidence)
+            .map_err(|error| DiskError::Evidence(error.to_string()))?;
+        self.attested = self.meta.sequence;
+        Ok(())
     }
 }
 
@@ -332,11 +422,12 @@ fn prove_meta(store: &dyn Store, evidence: &Evidence) -> Result<Meta, DiskError>
     Ok(meta)
 }
 
-/// Reads all runs, and gives those above the watermark.
-fn prove_runs(store: &dyn Store, meta: &Meta) -> Result<Vec<Run>, DiskError> {
+/// Reads all runs, and gives those above the watermark, and the last position of any.
+fn prove_runs(store: &dyn Store, meta: &Meta) -> Result<(Vec<Run>, Position), DiskError> {
     let mut result: Result<(), DiskError> = Ok(());
     let (mut runs, mut hash) = (0_u64, 0_u64);
     let mut accepted = Vec::new();
+    let mut highest = meta.learned;
     // Everything up to here is covered by a run, from the first position on.
     let mut covered = meta.first.before();
     store.scan(&stored::runs_from(Position::ZERO), &mut |key, value| {
@@ -347,6 +438,7 @@ fn prove_runs(store: &dyn Store, meta: &Meta) -> Result<Vec<Run>, DiskError> {
                 if run.first <= covered.next() {
                     covered = covered.max(run.last());
                 }
+                highest = highest.max(run.last());
                 if run.last() > meta.learned {
                     accepted.push(run);
                 }
@@ -371,7 +463,7 @@ fn prove_runs(store: &dyn Store, meta: &Meta) -> Result<Vec<Run>, DiskError> {
             covered.next()
         )));
     }
-    Ok(accepted)
+    Ok((accepted, highest))
 }
 
 /// Reads chosen entries from `from` to at most `through`, in order, until about `bytes` are read or

@@ -146,6 +146,15 @@ pub(super) struct Shown {
     pub(super) ensemble: Ensemble,
 }
 
+impl Shown {
+    /// The loop has ended.
+    pub(super) fn retire(&mut self) {
+        self.leading = None;
+        self.leader = None;
+        self.is_alone = false;
+    }
+}
+
 /// What is known of the ensemble without asking the network.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Ensemble {
@@ -288,7 +297,12 @@ impl LogHandle {
     /// to; false if there is none that could at once, or this replica does not lead.
     pub async fn hand_over(&self) -> bool {
         let (done, is_done) = async_channel::bounded(1);
-        if self.commands.send(Command::HandOver { done }).await.is_err() {
+        if self
+            .commands
+            .send(Command::HandOver { done })
+            .await
+            .is_err()
+        {
             return false;
         }
         is_done.recv().await.unwrap_or(false)
@@ -297,7 +311,11 @@ impl LogHandle {
     /// How every replica of the ensemble is, as far as it is known here.
     pub fn ensemble(&self) -> EnsembleStatus {
         let shown = self.shared.lock().clone();
-        let known = self.network.as_ref().map(Network::known).unwrap_or_default();
+        let known = self
+            .network
+            .as_ref()
+            .map(Network::known)
+            .unwrap_or_default();
         super::report::report(&shown, &known, clock::now())
     }
 

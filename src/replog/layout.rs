@@ -4,12 +4,13 @@
 //! PATH/replica/evidence    two slots and the lock
 //! PATH/replica/store/      the database
 //! PATH/.initializing/      an initialisation that was cut short: worth nothing
+//! PATH/replica.unproven/   a replica that could not prove what it held: for people to look at
 //! ```
 //!
 //! `replica` appears by one rename, after everything in it is durable: there is no half of a
 //! replica.
 
-use super::disk::Disk;
+use super::disk::{Disk, Fresh};
 use super::error::InitializeError;
 use super::evidence::{EvidenceFile, EvidenceOpenError};
 use super::keyspace::FjallStore;
@@ -23,6 +24,7 @@ use std::path::{Path, PathBuf};
 
 const REPLICA: &str = "replica";
 const UNFINISHED: &str = ".initializing";
+const ASIDE: &str = "replica.unproven";
 const EVIDENCE: &str = "evidence";
 const STORE: &str = "store";
 
@@ -59,7 +61,7 @@ pub fn inspect(path: &Path) -> io::Result<Holding> {
         match name.as_str() {
             REPLICA => return Ok(Holding::Replica),
             // The root of a file system may be given as the path.
-            UNFINISHED | "lost+found" => {}
+            UNFINISHED | ASIDE | "lost+found" => {}
             _ => foreign = Some(name),
         }
     }
@@ -99,13 +101,74 @@ pub fn initialize(path: &Path, rng: &mut Rng) -> Result<(), InitializeError> {
     let directory = File::open(path).map_err(failed)?;
     directory.lock().map_err(failed)?;
     refuse_unless_empty(path)?;
+    let me = Member {
+        // Zero names nobody.
+        id: ReplicaId(rng.next_u64().max(1)),
+        incarnation: Incarnation(0),
+    };
+    let cluster = (u128::from(rng.next_u64()) << 64) | u128::from(rng.next_u64());
+    let configuration = Configuration::alone(cluster, me);
+    let fresh = Fresh::voting(me, configuration, first_ballot(clock::wall()));
+    publish_replica(path, &directory, &owner, fresh).map_err(failed)
+}
+
+/// Makes a replica and gives it its place in `path`.
+fn publish_replica(
+    path: &Path,
+    directory: &File,
+    owner: &fs::Metadata,
+    fresh: Fresh,
+) -> io::Result<()> {
     let unfinished = path.join(UNFINISHED);
-    let made = make_replica(&unfinished, &owner, rng).and_then(|()| {
-        fs::rename(&unfinished, path.join(REPLICA))?;
-        // DURABILITY: the rename is what makes the replica; it has to outlive a power cut.
-        directory.sync_all()
-    });
-    made.map_err(failed)
+    make_replica(&unfinished, owner, fresh)?;
+    fs::rename(&unfinished, path.join(REPLICA))?;
+    // DURABILITY: the rename is what makes the replica; it has to outlive a power cut.
+    directory.sync_all()
+}
+
+/// Makes a replica at an empty `path` that has to learn everything from others before it votes.
+///
+/// # Errors
+///
+/// See [`InitializeError`].
+pub fn make_joining(path: &Path, me: Member) -> Result<(), InitializeError> {
+    let failed = |cause: io::Error| InitializeError::Io {
+        path: path.to_path_buf(),
+        cause: cause.to_string(),
+    };
+    refuse_unless_empty(path)?;
+    let nearest = nearest_existing(path);
+    let owner = fs::metadata(&nearest).map_err(failed)?;
+    make_directories(path, &nearest, &owner).map_err(failed)?;
+    let directory = File::open(path).map_err(failed)?;
+    directory.lock().map_err(failed)?;
+    refuse_unless_empty(path)?;
+    publish_replica(path, &directory, &owner, Fresh::joining(me, false)).map_err(failed)
+}
+
+/// Sets a replica aside that cannot prove what it held, and puts one in its place that has lost
+/// everything but who it is. Gives the place of the old one.
+///
+/// What was set aside before is deleted.
+///
+/// # Errors
+///
+/// If the file system says no. A replica that is half made is not taken for one.
+pub fn set_aside(path: &Path, me: Option<Member>) -> io::Result<PathBuf> {
+    let owner = fs::metadata(path)?;
+    let directory = File::open(path)?;
+    let aside = path.join(ASIDE);
+    match fs::remove_dir_all(&aside) {
+        Ok(()) => {}
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(error),
+    }
+    fs::rename(path.join(REPLICA), &aside)?;
+    directory.sync_all()?;
+    if let Some(me) = me {
+        publish_replica(path, &directory, &owner, Fresh::joining(me, true))?;
+    }
+    Ok(aside)
 }
 
 fn refuse_unless_empty(path: &Path) -> Result<(), InitializeError> {
@@ -206,24 +269,16 @@ fn first_ballot(now: Timestamp) -> Ballot {
     }
 }
 
-fn make_replica(directory: &Path, owner: &fs::Metadata, rng: &mut Rng) -> io::Result<()> {
+fn make_replica(directory: &Path, owner: &fs::Metadata, fresh: Fresh) -> io::Result<()> {
     match fs::remove_dir_all(directory) {
         Ok(()) => {}
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(error) => return Err(error),
     }
     DirBuilder::new().mode(0o750).create(directory)?;
-    let me = Member {
-        // Zero names nobody.
-        id: ReplicaId(rng.next_u64().max(1)),
-        incarnation: Incarnation(0),
-    };
-    let cluster = (u128::from(rng.next_u64()) << 64) | u128::from(rng.next_u64());
     let failed = |error: super::store::StoreError| io::Error::other(error.to_string());
     let store = FjallStore::open(&directory.join(STORE)).map_err(failed)?;
-    let configuration = Configuration::alone(cluster, me);
-    let promised = first_ballot(clock::wall());
-    let evidence = Disk::create(&store, me, configuration, promised).map_err(failed)?;
+    let evidence = Disk::create(&store, fresh).map_err(failed)?;
     // The database writes in the background: it has to be gone before its files are synced and
     // moved.
     drop(store);

@@ -14,24 +14,31 @@
 //!
 //! This module must not know what an entry means.
 
+mod control;
 mod disk;
 mod error;
 mod evidence;
 mod handle;
 mod keyspace;
 mod layout;
+mod named;
 mod open;
+mod peers;
+mod report;
 mod run;
 mod store;
 mod stored;
 pub mod tool;
+mod wire;
 mod writer;
 
 pub use crate::paxos::{Ballot, Position};
 pub use error::{AppendError, InitializeError, OpenError};
-pub use handle::{LogEvent, LogHandle, LogStats, ReplicaStatus};
+pub use handle::{EnsembleStatus, LogEvent, LogHandle, LogStats, ReplicaStatus};
 pub use layout::initialize;
-pub use open::{LogOptions, open};
+pub use named::Peers;
+pub use open::{LogOptions, Reach, open};
+pub use wire::{MemberStatus, Role};
 
 /// Longest entry.
 pub const ENTRY_BYTES_MAX: usize = 16 << 20;

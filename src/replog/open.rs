@@ -1,26 +1,33 @@
 //! Opening a replica: from a path to a handle.
 
+use super::control::{self, Control};
 use super::disk::{Disk, DiskError};
 use super::error::OpenError;
 use super::evidence::{EvidenceFile, EvidenceOpenError};
-use super::handle::{LogEvent, LogHandle, ReplicaStatus, Shared};
+use super::handle::{Command, LogEvent, LogHandle, ReplicaStatus, Shared};
 use super::keyspace::FjallStore;
 use super::layout::{self, Holding};
-use super::run::{self, Runner};
+use super::peers::{Network, NetworkOptions};
+use super::run::{Empty, Inlets, Members, Runner, Wires};
 use super::store::Store;
+use super::wire::Hello;
 use crate::base::rng::Rng;
-use crate::paxos::Recovered;
-use async_channel::Receiver;
+use crate::net::keys::SecretKey;
+use crate::net::listener::Incoming;
+use crate::paxos::{Incarnation, Member, Options, Recovered, ReplicaId, Timing};
+use async_channel::{Receiver, Sender};
 use std::cell::RefCell;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Once};
+use std::sync::{Arc, Once, OnceLock, Weak};
 use std::time::Duration;
 
 /// Most commands waiting for the run loop.
 const COMMANDS_MAX: usize = 4096;
 /// Most events waiting for whoever holds the receiver.
 const EVENTS_MAX: usize = 1024;
+/// The newest feature level that this program reads.
+const FEATURE_LEVEL: u32 = 1;
 
 /// Which replica to open, and how.
 #[derive(Clone, Debug)]
@@ -31,31 +38,133 @@ pub struct LogOptions {
     pub quorum_size: u32,
     /// How often a replica that is not initialised says so.
     pub empty_notice_interval: Duration,
+    /// `-native_log_peers`: all replicas by `host:port`, this one among them. Empty on a lone node.
+    pub peers: Vec<String>,
+    /// Which of them this one is. Empty on a lone node.
+    pub address: String,
 }
 
-/// Opens the replica in `options.path`; never makes one.
+/// How a replica reaches the others, and operators reach it.
+#[derive(Debug)]
+pub struct Reach {
+    /// What all replicas share.
+    pub key: SecretKey,
+    /// Where that is, for messages.
+    pub key_file: PathBuf,
+    /// Connections for `Protocol::Replica`.
+    pub replicas: Receiver<Incoming>,
+    /// Connections for `Protocol::Control`.
+    pub operators: Receiver<Incoming>,
+}
+
+/// Opens the replica in `options.path`; never makes one, but in a place that an ensemble keeps for
+/// it.
 ///
 /// Blocks while everything is read and checked. A path that does not exist or is empty is no error:
 /// the status is `Empty`, and says so once an interval, until the process is started again on a
-/// path that has been initialised. Otherwise the events are every kept entry, then `Leading`.
+/// path that has been initialised, or until a peer says that an ensemble has a seat at this
+/// replica's address. Otherwise the events are every kept entry, then `Leading` if it leads.
+///
+/// Without `reach` it talks with nobody.
 ///
 /// # Errors
 ///
 /// See [`OpenError`]. What was refused is refused again: the evidence is never changed to fit.
-pub fn open(options: LogOptions, rng: Rng) -> Result<(LogHandle, Receiver<LogEvent>), OpenError> {
+pub fn open(
+    options: LogOptions,
+    reach: Option<Reach>,
+    rng: Rng,
+) -> Result<(LogHandle, Receiver<LogEvent>), OpenError> {
     let path = options.path.clone();
-    match layout::inspect(&path) {
-        Ok(Holding::Empty) => Ok(open_empty(&options)),
-        Ok(Holding::Foreign(found)) => Err(OpenError::Foreign { path, found }),
-        Ok(Holding::NotADirectory) => Err(OpenError::NotADirectory { path }),
-        Ok(Holding::Replica) => {
-            let (disk, recovered) = open_disk(&path)?;
-            check_quorum(options.quorum_size, &recovered)?;
-            let parts = run_replica(disk, recovered, rng);
-            parts.map_err(|cause| OpenError::Io { path, cause })
-        }
-        Err(cause) => Err(OpenError::Io { path, cause }),
+    let found = match layout::inspect(&path) {
+        Ok(Holding::Empty) => None,
+        Ok(Holding::Foreign(found)) => return Err(OpenError::Foreign { path, found }),
+        Ok(Holding::NotADirectory) => return Err(OpenError::NotADirectory { path }),
+        Ok(Holding::Replica) => match open_disk(&path) {
+            Ok(opened) => Some(opened),
+            Err(OpenError::Unproven { cause, .. }) if options.peers.len() > 1 => {
+                recover_from_peers(&path, cause)?
+            }
+            Err(error) => return Err(error),
+        },
+        Err(cause) => return Err(OpenError::Io { path, cause }),
+    };
+    if let Some((_, recovered)) = &found {
+        check_quorum(&options, recovered)?;
     }
+    let opening = Opening::new(options, reach);
+    let opened = match found {
+        Some((disk, recovered)) => opening.start(disk, recovered, rng),
+        None => Ok(opening.wait(rng)),
+    };
+    opened.map_err(|cause| OpenError::Io { path, cause })
+}
+
+/// Sets a replica aside that cannot prove what it holds, and opens one in its place that has lost
+/// everything, to recover from its peers as a new incarnation. `None` if not even its identity is
+/// left: whoever listens at its address may join anew.
+///
+/// One that had no other members is refused: nobody else holds what it has lost.
+fn recover_from_peers(
+    path: &Path,
+    cause: DiskError,
+) -> Result<Option<(Disk, Recovered)>, OpenError> {
+    let io = |cause| OpenError::Io {
+        path: path.to_path_buf(),
+        cause,
+    };
+    let evidence = EvidenceFile::open(&layout::evidence_path(path));
+    let me = match &evidence {
+        Ok(file) => file.newest().ok().map(|evidence| evidence.me),
+        Err(EvidenceOpenError::InUse) => {
+            return Err(OpenError::InUse {
+                path: path.to_path_buf(),
+            });
+        }
+        Err(EvidenceOpenError::Io(_)) => None,
+    };
+    if was_alone(path) {
+        return Err(OpenError::Unproven {
+            path: path.to_path_buf(),
+            cause,
+        });
+    }
+    let aside = layout::set_aside(path, me).map_err(io)?;
+    drop(evidence);
+    log::error!(
+        "the replica in {} cannot prove that it still holds everything it has acknowledged: {cause}. \
+         It does not vote with that: it is kept in {} for you to look at, and the replica recovers from \
+         its peers{}. The disk may be failing, or files were removed, restored or copied by hand",
+        path.display(),
+        aside.display(),
+        match me {
+            Some(_) => " as a new incarnation",
+            None => " under a new identity",
+        }
+    );
+    match me {
+        Some(_) => open_disk(path).map(Some),
+        None => Ok(None),
+    }
+}
+
+/// Whether what can still be read of a replica says that its ensemble has no other members.
+fn was_alone(path: &Path) -> bool {
+    // What a damaged database does to its library must not end the process here.
+    let read = std::panic::catch_unwind(|| {
+        let store = FjallStore::open(&layout::store_path(path)).ok()?;
+        Disk::stored_members(&store)
+    });
+    matches!(read, Ok(Some(1)))
+}
+
+/// Makes a replica at an empty path that has to learn everything before it votes, and opens it.
+pub(super) fn make_joining(path: &Path, me: Member) -> Result<(Disk, Recovered), OpenError> {
+    layout::make_joining(path, me).map_err(|error| OpenError::Io {
+        path: path.to_path_buf(),
+        cause: std::io::Error::other(error.to_string()),
+    })?;
+    open_disk(path)
 }
 
 /// Opens and proves the replica in `path`, which holds one.
@@ -121,11 +230,14 @@ fn explained<T>(explanation: String, work: impl FnOnce() -> T) -> T {
     result
 }
 
-fn check_quorum(given: u32, recovered: &Recovered) -> Result<(), OpenError> {
-    let stored = recovered.configuration.quorum;
+fn check_quorum(options: &LogOptions, recovered: &Recovered) -> Result<(), OpenError> {
+    let is_formed = recovered.configured > crate::paxos::Position::ZERO;
+    let (given, stored) = (options.quorum_size, recovered.configuration.quorum);
     let members = recovered.configuration.members.len();
-    let largest = u32::try_from(members).unwrap_or(u32::MAX);
-    if (stored..=largest).contains(&given) {
+    let largest = members.max(options.peers.len());
+    let is_open = !is_formed && members == 1 && options.peers.len() > 1;
+    // One that waits to be formed takes what the flags say, which were checked against each other.
+    if is_open || (stored as usize..=largest).contains(&(given as usize)) {
         return Ok(());
     }
     Err(OpenError::Quorum {
@@ -135,38 +247,139 @@ fn check_quorum(given: u32, recovered: &Recovered) -> Result<(), OpenError> {
     })
 }
 
-fn run_replica(
-    disk: Disk,
-    recovered: Recovered,
-    rng: Rng,
-) -> std::io::Result<(LogHandle, Receiver<LogEvent>)> {
-    let (commands, asked) = async_channel::bounded(COMMANDS_MAX);
-    let (events, heard) = async_channel::bounded(EVENTS_MAX);
-    let shared = Arc::new(Shared::new(ReplicaStatus::Recovering));
-    let handle = LogHandle {
-        commands,
-        shared: Arc::clone(&shared),
-        store: Some(Arc::downgrade(disk.store())),
-    };
-    let runner = Runner::new(disk, recovered, asked, events, shared, rng)?;
-    crate::rt::spawn("replicated log", runner.run()).detach();
-    Ok((handle, heard))
+/// The parts of a replica that are the same whether it has a disk or not.
+struct Opening {
+    path: PathBuf,
+    interval: Duration,
+    options: Options,
+    members: Members,
+    reach: Option<Reach>,
+    commands: Sender<Command>,
+    asked: Receiver<Command>,
+    events: Sender<LogEvent>,
+    heard: Receiver<LogEvent>,
+    store: Arc<OnceLock<Weak<dyn Store>>>,
+    boot_rng: Rng,
 }
 
-fn open_empty(options: &LogOptions) -> (LogHandle, Receiver<LogEvent>) {
-    let (commands, asked) = async_channel::bounded(1);
-    let (events, heard) = async_channel::bounded(EVENTS_MAX);
-    let handle = LogHandle {
-        commands,
-        shared: Arc::new(Shared::new(ReplicaStatus::Empty)),
-        store: None,
-    };
-    let notices = run::say_empty(
-        options.path.clone(),
-        options.empty_notice_interval,
-        asked,
-        events,
-    );
-    crate::rt::spawn("empty replica", notices).detach();
-    (handle, heard)
+impl Opening {
+    fn new(options: LogOptions, reach: Option<Reach>) -> Self {
+        let (commands, asked) = async_channel::bounded(COMMANDS_MAX);
+        let (events, heard) = async_channel::bounded(EVENTS_MAX);
+        let address: Arc<str> = options.address.into();
+        let has_peers = options.peers.len() > 1;
+        let peers = options.peers.into_iter().map(Arc::from).collect();
+        // A nonce has to differ between processes, whatever seed a test gives.
+        let mut boot_rng = Rng::from_os();
+        let members = Members::new(
+            Arc::clone(&address),
+            peers,
+            options.quorum_size,
+            FEATURE_LEVEL,
+            &mut boot_rng,
+        );
+        Self {
+            path: options.path,
+            interval: options.empty_notice_interval,
+            options: Options {
+                timing: Timing::default(),
+                address,
+                feature_level: FEATURE_LEVEL,
+                has_peers,
+            },
+            members,
+            reach,
+            commands,
+            asked,
+            events,
+            heard,
+            store: Arc::default(),
+            boot_rng,
+        }
+    }
+
+    /// Makes what connects the loop to the handles and to the peers.
+    fn connect(&mut self, hello: Hello, status: ReplicaStatus) -> (LogHandle, Inlets) {
+        let shared = Arc::new(Shared::new(status));
+        let mut wires = None;
+        let mut network = None;
+        if let Some(reach) = self.reach.take() {
+            let (connected, news, entries) = Network::new(NetworkOptions {
+                key: reach.key.clone(),
+                key_file: reach.key_file,
+                hello,
+                rng: Rng::from_seed(self.boot_rng.next_u64()),
+            });
+            let control = Control {
+                key: reach.key,
+                commands: self.commands.downgrade(),
+                shared: Arc::clone(&shared),
+                network: connected.clone(),
+            };
+            let serving = control::serve(control, reach.operators);
+            crate::rt::spawn("operators", serving).detach();
+            network = Some(connected.clone());
+            wires = Some(Wires {
+                network: connected,
+                news,
+                entries,
+                incoming: reach.replicas,
+            });
+        }
+        let handle = LogHandle {
+            commands: self.commands.clone(),
+            shared: Arc::clone(&shared),
+            store: Arc::clone(&self.store),
+            network,
+        };
+        let inlets = Inlets {
+            commands: self.asked.clone(),
+            events: self.events.clone(),
+            shared,
+            wires,
+        };
+        (handle, inlets)
+    }
+
+    /// Starts a replica that has a disk.
+    fn start(
+        mut self,
+        disk: Disk,
+        recovered: Recovered,
+        rng: Rng,
+    ) -> std::io::Result<(LogHandle, Receiver<LogEvent>)> {
+        let hello = self.members.first_hello(&disk, &recovered);
+        let (handle, inlets) = self.connect(hello, ReplicaStatus::Recovering);
+        if self.store.set(Arc::downgrade(disk.store())).is_err() {
+            log::debug!("the store of a replica was set before");
+        }
+        let heard = self.heard;
+        let runner = Runner::new(disk, recovered, self.options, inlets, self.members, rng)?;
+        crate::rt::spawn("replicated log", runner.run()).detach();
+        Ok((handle, heard))
+    }
+
+    /// Starts a replica that waits for a disk.
+    fn wait(mut self, rng: Rng) -> (LogHandle, Receiver<LogEvent>) {
+        let member = Member {
+            id: ReplicaId(self.boot_rng.next_u64().max(1)),
+            incarnation: Incarnation(0),
+        };
+        let hello = Empty::hello(&self.members, member);
+        let (handle, inlets) = self.connect(hello, ReplicaStatus::Empty);
+        handle.shared.lock().ensemble.me = member;
+        handle.shared.lock().ensemble.address = Arc::clone(self.members.address());
+        let empty = Empty {
+            path: self.path,
+            interval: self.interval,
+            member,
+            options: self.options,
+            inlets,
+            members: self.members,
+            store: self.store,
+            rng,
+        };
+        crate::rt::spawn("empty replica", empty.run()).detach();
+        (handle, self.heard)
+    }
 }

@@ -73,7 +73,9 @@ fn other(
 ) -> MemberStatus {
     let incarnation = seat.map(|seat| seat.incarnation).unwrap_or_default();
     let seated = Member { id, incarnation };
-    let address = seat.map(|seat| seat.address.to_string()).unwrap_or_default();
+    let address = seat
+        .map(|seat| seat.address.to_string())
+        .unwrap_or_default();
     let Some(known) = known else {
         return MemberStatus {
             member: seated,

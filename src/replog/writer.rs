@@ -1,11 +1,14 @@
 //! The thread that owns the disk: whatever has queued up becomes one commit with one pair of syncs.
 
-use super::disk::{Committed, Disk};
+use super::disk::{Committed, Disk, DiskError};
 use super::store::Store;
-use crate::paxos::{Record, Ticket};
+use crate::base::clock;
+use crate::paxos::{Record, Run, Ticket, Value};
+use crate::rt;
 use async_channel::{Receiver, Sender};
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 /// Records to make durable.
 #[derive(Debug)]
@@ -34,6 +37,10 @@ pub enum Done {
 pub const JOBS_MAX: usize = 1024;
 /// Most records made durable by one commit.
 const GROUP_RECORDS: usize = 4096;
+/// The evidence of a group follows after this long, also while more groups come...
+const RIDE_MAX: Duration = Duration::from_millis(10);
+/// ... and after this long when none comes.
+const RIDE_IDLE: Duration = Duration::from_millis(2);
 /// Deleted bytes that make a compaction worth it.
 const COMPACT_BYTES: u64 = 16 << 20;
 
@@ -66,7 +73,9 @@ fn write(
     done: &Sender<Done>,
     compaction: &mut Option<JoinHandle<()>>,
 ) -> Result<(), String> {
-    while let Ok(job) = jobs.recv_blocking() {
+    let failed = |error: DiskError| error.to_string();
+    let mut riding_since = None;
+    while let Some(job) = next_job(&mut disk, jobs).map_err(failed)? {
         let mut ticket = job.ticket;
         let mut records = job.records;
         while records.len() < GROUP_RECORDS
@@ -75,10 +84,18 @@ fn write(
             ticket = job.ticket;
             records.extend(job.records);
         }
-        let committed = disk.commit(records).map_err(|error| error.to_string())?;
+        let committed = disk.commit(merged(records)).map_err(failed)?;
         tell(done, Done::Persisted { ticket, committed });
+        let now = clock::now();
+        let since = *riding_since.get_or_insert(now);
+        if !disk.is_riding() {
+            riding_since = None;
+        } else if now.since(since) >= RIDE_MAX {
+            disk.attest().map_err(failed)?;
+            riding_since = None;
+        }
         while disk.needs_sweep() && jobs.is_empty() {
-            disk.sweep().map_err(|error| error.to_string())?;
+            disk.sweep().map_err(failed)?;
         }
         let is_idle = compaction.as_ref().is_none_or(JoinHandle::is_finished);
         if is_idle && disk.take_swept_bytes(COMPACT_BYTES).is_some() {
@@ -86,6 +103,85 @@ fn write(
         }
     }
     Ok(())
+}
+
+/// Waits for a job; while there is none, the evidence catches up. `None` if there will be none.
+fn next_job(disk: &mut Disk, jobs: &Receiver<Job>) -> Result<Option<Job>, DiskError> {
+    if disk.is_riding() {
+        let soon = rt::block_on(rt::timeout(RIDE_IDLE, jobs.recv()));
+        if let Ok(job) = soon {
+            if job.is_err() {
+                disk.attest()?;
+            }
+            return Ok(job.ok());
+        }
+        disk.attest()?;
+    }
+    Ok(jobs.recv_blocking().ok())
+}
+
+/// Joins runs that continue each other, so that the store holds few long ones.
+fn merged(records: Vec<Record>) -> Vec<Record> {
+    let mut out: Vec<Record> = Vec::with_capacity(records.len());
+    let mut growing: Option<Growing> = None;
+    for record in records {
+        let Record::Run(run) = record else {
+            out.push(record);
+            continue;
+        };
+        if let Some(grown) = &mut growing {
+            if grown.takes(&run) {
+                grown.add(&run);
+                continue;
+            }
+        }
+        out.extend(growing.replace(Growing::new(run)).map(Growing::finish));
+    }
+    out.extend(growing.map(Growing::finish));
+    out
+}
+
+/// A run that others may continue.
+struct Growing {
+    run: Run,
+    bytes: usize,
+    values: Vec<Value>,
+}
+
+impl Growing {
+    fn new(run: Run) -> Self {
+        Self {
+            bytes: run.size_bytes(),
+            run,
+            values: Vec::new(),
+        }
+    }
+
+    fn len(&self) -> usize {
+        self.values.len().max(self.run.values.len())
+    }
+
+    fn takes(&self, next: &Run) -> bool {
+        self.run.ballot == next.ballot
+            && self.run.first.plus(self.len() as u64) == next.first
+            && self.len() + next.values.len() <= Run::VALUES_MAX
+            && self.bytes + next.size_bytes() <= Run::BYTES_SOFT
+    }
+
+    fn add(&mut self, next: &Run) {
+        if self.values.is_empty() {
+            self.values.extend_from_slice(&self.run.values);
+        }
+        self.values.extend_from_slice(&next.values);
+        self.bytes += next.size_bytes();
+    }
+
+    fn finish(mut self) -> Record {
+        if !self.values.is_empty() {
+            self.run.values = self.values.into();
+        }
+        Record::Run(self.run)
+    }
 }
 
 /// Compacts beside the writer. Without a thread to do it, space is given back later.

@@ -150,7 +150,14 @@ impl Sending {
         let mut due = clock::now();
         loop {
             let (batch, is_room) = self.queue.take();
-            if is_room && self.inner.events.send(PeerEvent::Room(self.id)).await.is_err() {
+            if is_room
+                && self
+                    .inner
+                    .events
+                    .send(PeerEvent::Room(self.id))
+                    .await
+                    .is_err()
+            {
                 return None;
             }
             // ORDER: read behind the messages, it counts every write that they rest on.

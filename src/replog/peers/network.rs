@@ -156,7 +156,9 @@ impl Network {
     pub fn dial(&self, addresses: &BTreeSet<Arc<str>>) {
         let mut state = self.0.lock();
         let me = Arc::clone(&state.me.address);
-        state.dialers.retain(|address, _| addresses.contains(address));
+        state
+            .dialers
+            .retain(|address, _| addresses.contains(address));
         for address in addresses {
             if *address == me || state.dialers.contains_key(address) || state.is_closed {
                 continue;
@@ -406,12 +408,20 @@ impl Inner {
         let hello = Arc::clone(&established.hello);
         let id = hello.member.id;
         log::info!("replica {id} at {} is connected", hello.address);
-        if self.events.send(PeerEvent::Hello(Arc::clone(&hello))).await.is_err() {
+        if self
+            .events
+            .send(PeerEvent::Hello(Arc::clone(&hello)))
+            .await
+            .is_err()
+        {
             return;
         }
         let why = link::run(self, connection, &established).await;
         if self.forget(&established) {
-            log::info!("replica {id} at {} is not connected any more: {why}", hello.address);
+            log::info!(
+                "replica {id} at {} is not connected any more: {why}",
+                hello.address
+            );
             if self.events.send(PeerEvent::Gone(id)).await.is_err() {
                 log::debug!("the log is closed");
             }

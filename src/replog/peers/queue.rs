@@ -153,7 +153,7 @@ mod tests {
             run: Run {
                 ballot: Ballot::ZERO,
                 first: Position(first),
-                values: vec![Value::Append(vec![0; bytes].into())],
+                values: [Value::Append(vec![0; bytes].into())].into(),
             },
             learned: Position(0),
         })
@@ -164,16 +164,14 @@ mod tests {
         let queue = Queue::new();
         for n in 1..=3 {
             queue.push(write(n, 10));
-            queue.push(message(Body::Progress {
-                learned: Position(n),
-            }));
+            queue.push(message(Body::CatchUp { from: Position(n) }));
         }
         let (batch, _) = queue.take();
         let shown: Vec<String> = batch
             .iter()
             .map(|m| match &m.body {
                 Body::Write { run, .. } => format!("w{}", run.first),
-                Body::Progress { learned } => format!("p{learned}"),
+                Body::CatchUp { from } => format!("p{from}"),
                 other => format!("{other:?}"),
             })
             .collect();
@@ -184,7 +182,7 @@ mod tests {
     #[test]
     fn what_waits_is_bounded_and_one_write_is_short() {
         let queue = Queue::new();
-        for n in 0..1000 {
+        for n in 0..1060 {
             queue.push(write(n + 1, 100 << 10));
         }
         assert!(queue.lock().long_bytes <= LONG_BYTES + (101 << 10));
@@ -208,7 +206,7 @@ mod tests {
         }
         assert!(firsts.windows(2).all(|w| w[0] + 1 == w[1]));
         assert_eq!(told, 1);
-        assert_eq!(firsts.last(), Some(&1000));
+        assert_eq!(firsts.last(), Some(&1060));
         for _ in 0..2 * SHORT_MAX {
             queue.push(message(Body::Prepare));
         }

@@ -180,7 +180,7 @@ impl Runner {
     pub(super) fn pulse(&self) -> Pulse {
         Pulse {
             sequence: self.sequence,
-            promised: self.promised_durably(),
+            promised: self.promised,
             status: self.core.status(),
             is_leading: self.core.leading().is_some(),
             first: self.core.first(),

@@ -58,16 +58,15 @@ fn pulse() -> Pulse {
 }
 
 impl Empty {
-    /// What it says of itself.
-    pub fn hello(&self) -> Hello {
+    /// What an empty replica says of itself.
+    pub fn hello(members: &Members, member: Member) -> Hello {
         // A cluster of its own, that is never formed.
-        let configuration = Configuration::alone(0, self.member);
-        self.members
-            .hello(self.member, &configuration, false, pulse())
+        let configuration = Configuration::alone(0, member);
+        members.hello(member, &configuration, false, pulse())
     }
 
     /// Runs until every handle is gone, the log is closed, or what it has become ends.
-    pub async fn run(mut self) {
+    pub async fn run(self) {
         if let Some(wires) = &self.inlets.wires {
             wires.network.listen(wires.incoming.clone());
             wires.network.dial(self.members.peers());

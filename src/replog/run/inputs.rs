@@ -104,6 +104,7 @@ impl Runner {
                     self.at_writer_bytes -= bytes;
                 }
                 self.sequence = committed.sequence;
+                self.promised = committed.promised;
                 let mut shown = self.shared.lock();
                 shown
                     .stats
@@ -134,7 +135,7 @@ impl Runner {
     fn command(&mut self, command: Command) -> Option<End> {
         match command {
             Command::Close { closed } => return Some(End::Closed(Some(closed))),
-            Command::Append { .. } | Command::Truncate { .. } => self.propose(command),
+            command @ (Command::Append { .. } | Command::Truncate { .. }) => self.propose(command),
             Command::Change { change, answer } => self.asked_to_change(change, answer),
             Command::HandOver { done } => self.asked_to_hand_over(done),
             Command::Read { ballot, token } => self.asked_to_read(ballot, token),
@@ -146,8 +147,7 @@ impl Runner {
         self.reading -= 1;
         match done.runs {
             Ok(runs) => {
-                self.core
-                    .handle_read(clock::now(), done.peer, runs, &mut self.rng);
+                self.core.handle_read(done.peer, runs);
                 None
             }
             Err(reason) => Some(End::Poisoned(reason)),

@@ -3,7 +3,10 @@
 use super::{End, Runner};
 use crate::base::clock::Instant;
 use crate::base::rng::Rng;
-use crate::paxos::{self, Ballot, ChangeError, Configuration, Configured, Position, ReplicaId, Status};
+use crate::paxos::{
+    self, Ballot, ChangeError, Configuration, Configured, Position, ReplicaId, Status,
+};
+use crate::replog::disk::Disk;
 use crate::replog::handle::{Command, LogEvent};
 use crate::replog::peers::{Known, PeerEvent};
 use crate::replog::wire::{Answer, Change, Hello, Pulse, Refusal, Seat};
@@ -18,8 +21,6 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(100);
 const CHANGE_PATIENCE: Duration = Duration::from_secs(60);
 /// How long another process may be taken for this one: its connections may be left from before.
 const TWICE_PATIENCE: Duration = Duration::from_secs(4);
-/// How long a member is gone before one that listens at its address takes its seat.
-const GONE_FOR: Duration = Duration::from_secs(2);
 /// How long a hand-over may take.
 const HAND_OVER_PATIENCE: Duration = Duration::from_secs(1);
 /// How often it is said what forming waits for.
@@ -47,7 +48,6 @@ pub struct Members {
     refused: Option<String>,
     due: Instant,
     said: Option<(Instant, String)>,
-    led_since: Option<Instant>,
     now: Instant,
 }
 
@@ -127,7 +127,6 @@ impl Members {
             refused: None,
             due: Instant::FAR,
             said: None,
-            led_since: None,
             now: Instant::ZERO,
         }
     }
@@ -149,6 +148,22 @@ impl Members {
     /// Everybody that the flags name.
     pub fn peers(&self) -> &BTreeSet<Arc<str>> {
         &self.peers
+    }
+
+    /// What is said of a replica that has just been opened.
+    pub fn first_hello(&self, disk: &Disk, recovered: &paxos::Recovered) -> Hello {
+        let pulse = Pulse {
+            sequence: disk.sequence(),
+            promised: disk.promised(),
+            status: recovered.status,
+            is_leading: false,
+            first: recovered.first,
+            learned: recovered.learned,
+            end: recovered.learned,
+        };
+        let is_bound =
+            recovered.configured > Position::ZERO || recovered.configuration.members.len() > 1;
+        self.hello(recovered.me, &recovered.configuration, is_bound, pulse)
     }
 
     /// What is said of a replica with this configuration.
@@ -251,7 +266,8 @@ fn is_done(configuration: &Configuration, change: &Change) -> bool {
             let at_its_place = old
                 .and_then(|id| configuration.members.get(&id))
                 .is_some_and(|seat| *seat.address == **address);
-            is_seated(configuration, address) && (old.is_none() || at_its_place && !member_is_id(member))
+            is_seated(configuration, address)
+                && (old.is_none() || at_its_place && !member_is_id(member))
         }
         Change::Quorum { size } => configuration.quorum == *size,
     }
@@ -344,7 +360,11 @@ impl Runner {
         if now < self.members.due {
             return None;
         }
-        let network = self.wires.as_ref().map(|wires| wires.network.clone())?;
+        let Some(wires) = &self.wires else {
+            self.members.due = Instant::FAR;
+            return None;
+        };
+        let network = wires.network.clone();
         self.members.due = now + LOOK_INTERVAL;
         let mut known = network.known();
         known.retain(|_, known| known.is_connected);
@@ -356,27 +376,22 @@ impl Runner {
             log::error!("{why}");
             return Some(End::Refused(why));
         }
-        if self.handing_over.as_ref().is_some_and(|h| now >= h.deadline) {
+        if self
+            .handing_over
+            .as_ref()
+            .is_some_and(|h| now >= h.deadline)
+        {
             self.handed_over(false);
         }
         if !self.core.is_bound() {
             self.try_to_form(now, &known);
         }
-        match (self.core.leading(), self.members.led_since) {
-            (Some(_), None) => self.members.led_since = Some(now),
-            (Some(_), Some(since)) => {
-                self.members.look_for_changes(
-                    self.core.configuration(),
-                    &known,
-                    &network.known(),
-                    (now, since),
-                );
-                self.go_on_with_change(now, &known);
-            }
-            (None, _) => {
-                self.members.led_since = None;
-                self.give_up_change("this replica does not lead any more");
-            }
+        if self.core.leading().is_some() {
+            self.members
+                .look_for_newcomers(self.core.configuration(), &known, now);
+            self.go_on_with_change(now, &known);
+        } else {
+            self.give_up_change("this replica does not lead any more");
         }
         self.renew_hello();
         None
@@ -425,8 +440,18 @@ impl Runner {
             "forming the ensemble {cluster:032x} of {} replicas",
             members.len()
         );
-        self.core
-            .form(now, members, cluster, self.members.quorum, &mut self.rng);
+        let seats = members.into_iter().map(|(member, address)| {
+            let seat = paxos::Seat {
+                incarnation: member.incarnation,
+                address,
+            };
+            (member.id, seat)
+        });
+        let configuration = Configuration {
+            quorum: self.members.quorum,
+            ..Configuration::majority(cluster, seats)
+        };
+        self.core.form(now, configuration, &mut self.rng);
     }
 
     /// Another configuration is in force.
@@ -561,10 +586,13 @@ impl Runner {
         if pending.is_asked {
             return;
         }
+        let Some(ballot) = self.core.leading() else {
+            return;
+        };
         let asked = match core_change(configuration, &pending.change, known) {
             Ok(change) => {
                 pending.is_asked = true;
-                self.core.change(now, change, &mut self.rng)
+                self.core.change(now, ballot, change, &mut self.rng)
             }
             Err(waits_for) => {
                 pending.waits_for = waits_for;
@@ -592,11 +620,13 @@ impl Runner {
         if self.core.leading().is_none() || self.core.is_alone() {
             return tell(&done, false);
         }
+        if !self.core.hand_over(now, &mut self.rng) {
+            return tell(&done, false);
+        }
         self.handing_over = Some(HandingOver {
             done,
             deadline: now + HAND_OVER_PATIENCE,
         });
-        self.core.hand_over(now, &mut self.rng);
     }
 
     fn handed_over(&mut self, is_done: bool) {
@@ -678,43 +708,28 @@ impl Members {
         });
     }
 
-    /// Begins a change that the replicas themselves ask for: one at the address of a member that is
-    /// gone, or one more where the flags prepare for it.
-    fn look_for_changes(
+    /// Begins to add one more member where the operator has prepared for it by the flags.
+    ///
+    /// That the seat of one that is gone goes to whoever listens at its address is the core's part.
+    fn look_for_newcomers(
         &mut self,
         configuration: &Configuration,
         connected: &BTreeMap<ReplicaId, Known>,
-        known: &BTreeMap<ReplicaId, Known>,
-        (now, led_since): (Instant, Instant),
+        now: Instant,
     ) {
         if self.pending.is_some() {
             return;
         }
         for (id, newcomer) in connected {
             let address = &newcomer.hello.address;
-            if configuration.members.contains_key(id) || address.is_empty() {
-                continue;
+            let is_new = !configuration.members.contains_key(id)
+                && !address.is_empty()
+                && !is_seated(configuration, address);
+            if is_new && self.is_prepared_for(configuration, &newcomer.hello) {
+                log::info!("the replica {id} at {address} has come up and becomes a member");
+                let address = address.to_string();
+                return self.begin(Change::Add { address }, Vec::new(), now);
             }
-            let mut seats = configuration.members.iter();
-            let seat = seats.find(|(_, seat)| seat.address == *address);
-            let change = match seat {
-                Some((old, _)) => {
-                    let heard = known.get(old).map_or(led_since, |k| k.heard.max(led_since));
-                    if connected.contains_key(old) || now.since(heard) < GONE_FOR {
-                        continue;
-                    }
-                    Change::Replace {
-                        member: old.to_string(),
-                        address: address.to_string(),
-                    }
-                }
-                None if self.is_prepared_for(configuration, &newcomer.hello) => Change::Add {
-                    address: address.to_string(),
-                },
-                None => continue,
-            };
-            log::info!("the replica {id} at {address} has come to be a member");
-            return self.begin(change, Vec::new(), now);
         }
     }
 

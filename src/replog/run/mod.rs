@@ -9,6 +9,7 @@ mod inputs;
 mod members;
 
 pub use empty::Empty;
+pub use members::Members;
 
 use super::disk::{self, Disk};
 use super::handle::{Command, LogEvent, ReplicaStatus, Shared};
@@ -18,10 +19,11 @@ use super::writer::{self, Done, JOBS_MAX, Job};
 use crate::base::clock;
 use crate::base::rng::Rng;
 use crate::net::listener::Incoming;
-use crate::paxos::{Message, Options, Position, Recovered, Replica, ReplicaId, Run, Ticket};
+use crate::paxos::{
+    Ballot, Message, Options, Position, Recovered, Replica, ReplicaId, Run, Ticket,
+};
 use crate::rt;
 use async_channel::{Receiver, Sender, TrySendError};
-use members::Members;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -90,8 +92,9 @@ pub struct Runner {
     /// What is at the writer: tickets and bytes.
     at_writer: VecDeque<(Ticket, usize)>,
     at_writer_bytes: usize,
-    /// The number of the last durable commit.
+    /// The last durable commit, and the promise that it holds.
     sequence: u64,
+    promised: Ballot,
     commands: Receiver<Command>,
     /// A command that did not fit into the last proposal.
     held_back: Option<Command>,
@@ -125,7 +128,7 @@ impl Runner {
         rng: Rng,
     ) -> std::io::Result<Self> {
         let store = Arc::clone(disk.store());
-        let sequence = disk.sequence();
+        let (sequence, promised) = (disk.sequence(), disk.promised());
         let (jobs, todo) = async_channel::bounded(JOBS_MAX);
         let (tell, done) = async_channel::bounded(JOBS_MAX);
         let thread = writer::spawn(disk, todo, tell)?;
@@ -139,6 +142,7 @@ impl Runner {
             at_writer: VecDeque::new(),
             at_writer_bytes: 0,
             sequence,
+            promised,
             commands: inlets.commands,
             held_back: None,
             events: inlets.events,
@@ -288,7 +292,9 @@ impl Runner {
             ..
         } = self;
         drop(jobs);
-        drop(reads);
+        // Readers hold the store.
+        drop(reads.0);
+        while reads.1.recv().await.is_ok() {}
         while let Ok(news) = done.recv().await {
             if let Done::Failed(reason) = news {
                 last.get_or_insert(LogEvent::Poisoned { reason });

@@ -3,17 +3,17 @@
 use super::Scratch;
 use crate::base::rng::Rng;
 use crate::paxos::{
-    Ballot, Configuration, Incarnation, Member, Position, Record, ReplicaId, Run, Seat, Status,
-    Value,
+    Ballot, Configuration, Incarnation, Member, Options, Position, Record, ReplicaId, Run, Seat,
+    Status, Value,
 };
-use crate::replog::disk::{self, Disk, DiskError};
+use crate::replog::disk::{self, Disk, DiskError, Fresh};
 use crate::replog::evidence::EvidenceFile;
 use crate::replog::handle::{LogEvent, LogHandle, ReplicaStatus, Shared};
-use crate::replog::run::Runner;
+use crate::replog::run::{Inlets, Members, Runner};
 use crate::replog::store::{Batch, Store, StoreError, Usage, Visit};
 use crate::replog::stored::{self, Evidence, META_KEY, Meta, StoredError};
 use crate::rt;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::{Bound, ControlFlow};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -94,7 +94,11 @@ impl Store for Memory {
 fn fresh(scratch: &Scratch) -> Arc<Memory> {
     let store = Arc::new(Memory::default());
     let configuration = Configuration::alone(9, ME);
-    let evidence = Disk::create(store.as_ref(), ME, configuration, Ballot::ZERO).unwrap();
+    let evidence = Disk::create(
+        store.as_ref(),
+        Fresh::voting(ME, configuration, Ballot::ZERO),
+    )
+    .unwrap();
     EvidenceFile::create(&scratch.path().join("evidence"), &evidence).unwrap();
     store
 }
@@ -407,10 +411,20 @@ fn running(scratch: &Scratch, store: &Arc<Memory>) -> super::Opened {
     let handle = LogHandle {
         commands,
         shared: Arc::clone(&shared),
-        store: None,
+        store: Arc::default(),
+        network: None,
     };
     let rng = Rng::from_seed(1);
-    let runner = Runner::new(disk, recovered, asked, events, shared, rng).unwrap();
+    let runner = {
+        let inlets = Inlets {
+            commands: asked,
+            events,
+            shared,
+            wires: None,
+        };
+        let members = Members::new("".into(), BTreeSet::new(), 1, 1, &mut Rng::from_seed(4));
+        Runner::new(disk, recovered, Options::default(), inlets, members, rng).unwrap()
+    };
     rt::spawn("log under test", runner.run()).detach();
     (handle, heard)
 }

@@ -1,6 +1,7 @@
 //! The log on a real disk: appending, closing, reopening, refusing.
 
 mod disk;
+mod ensemble;
 mod kill;
 mod sweep;
 
@@ -45,13 +46,15 @@ pub(super) fn options(path: &Path) -> LogOptions {
         path: path.to_path_buf(),
         quorum_size: 1,
         empty_notice_interval: Duration::from_secs(3600),
+        peers: Vec::new(),
+        address: String::new(),
     }
 }
 
 pub(super) type Opened = (LogHandle, Receiver<LogEvent>);
 
 pub(super) fn opened(path: &Path) -> Opened {
-    open(options(path), Rng::from_seed(2)).unwrap()
+    open(options(path), None, Rng::from_seed(2)).unwrap()
 }
 
 async fn next(events: &Receiver<LogEvent>) -> LogEvent {
@@ -264,7 +267,7 @@ fn an_uninitialized_path_is_empty_and_stays_untouched() {
         for path in [scratch.path(), &missing] {
             let mut options = options(path);
             options.empty_notice_interval = Duration::from_millis(5);
-            let (log, events) = open(options, Rng::from_seed(1)).unwrap();
+            let (log, events) = open(options, None, Rng::from_seed(1)).unwrap();
             for _ in 0..3 {
                 let event = next(&events).await;
                 assert!(matches!(event, LogEvent::Status(ReplicaStatus::Empty)));
@@ -288,7 +291,7 @@ fn what_is_no_replica_or_does_not_fit_is_refused() {
             quorum_size,
             ..options(path)
         };
-        open(options, Rng::from_seed(1)).map(|_| ())
+        open(options, None, Rng::from_seed(1)).map(|_| ())
     };
     for quorum in [0, 2, 3] {
         let error = outcome(scratch.path(), quorum).unwrap_err();

@@ -57,12 +57,11 @@ async fn ask_until(whom: &Whom, key: &SecretKey, request: &Request) -> Result<An
     let deadline = clock::now() + whom.timeout;
     let mut address = whom.peer.clone();
     let mut redirects = 0;
-    let mut why;
     loop {
+        let why;
         let left = deadline.since(clock::now());
         match rt::timeout(left, ask(&address, key, request)).await {
             Ok(Ok(Answer::Redirect { address: leader })) if redirects < REDIRECTS_MAX => {
-                why = format!("{address} says that {leader} leads");
                 redirects += 1;
                 address = leader;
                 continue;
@@ -226,7 +225,9 @@ fn table(report: &StatusReport) -> String {
     }
     for row in rows {
         let cells = row.iter().zip(widths);
-        let line: Vec<String> = cells.map(|(cell, width)| format!("{cell:width$}")).collect();
+        let line: Vec<String> = cells
+            .map(|(cell, width)| format!("{cell:width$}"))
+            .collect();
         text.push_str(line.join("  ").trim_end());
         text.push('\n');
     }

@@ -1,9 +1,11 @@
-//! `aurora-log`, also called `mesos-log`: the operators' tool for a replica that is not running.
+//! `aurora-log`, also called `mesos-log`: the operators' tool for a replica that is not running, and
+//! for an ensemble that is.
 //!
 //! Usage and every complaint go to the error stream. The exit status is 0 for success and for
 //! `help`, and 1 for everything else, asking a command for `--help` included, as it always was.
 
 mod args;
+mod ask;
 mod initialize;
 mod read;
 mod status;
@@ -38,10 +40,18 @@ pub fn main(args: Vec<String>, out: &mut dyn Write, err: &mut dyn Write) -> u8 {
 
 fn run(command: Command, out: &mut dyn Write) -> Result<(), Failure> {
     match command {
-        Command::Benchmark(options) => Err(options.unsupported()),
+        Command::AddMember(options) => ask::add(&options, out),
+        Command::Benchmark(options) => Err(Failure(format!("{}: soon", options.path()?.display()))),
+        Command::ForceNewEnsemble(options) => {
+            Err(Failure(format!("{}: soon", options.path()?.display())))
+        }
         Command::Initialize(options) => initialize::run(options),
         Command::Read(options) => read::run(options, out),
-        Command::Replica(options) => Err(options.unsupported()),
+        Command::RemoveMember(options) => ask::remove(&options, out),
+        Command::Replica(options) => Err(Failure(format!("{}: soon", options.path()?.display()))),
+        Command::ReplaceMember(options) => ask::replace(&options, out),
+        Command::SetQuorum(options) => ask::set_quorum(&options, out),
+        Command::Status(options) if options.peer.is_some() => ask::status(&options, out),
         Command::Status(options) => status::run(&options, out),
         Command::Verify(options) => verify::run(&options, out),
     }

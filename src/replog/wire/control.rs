@@ -233,7 +233,11 @@ impl Answer {
             why: why.to_owned(),
         };
         let text = |text: String| {
-            super::unless(text.len() > TEXT_BYTES_MAX, bytes.len(), "a text is too long")?;
+            super::unless(
+                text.len() > TEXT_BYTES_MAX,
+                bytes.len(),
+                "a text is too long",
+            )?;
             Ok(text)
         };
         Ok(match answer {

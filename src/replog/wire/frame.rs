@@ -220,7 +220,11 @@ impl TryFrom<HelloV1<'_>> for Hello {
             address: address(sent.address)?,
             boot: sent.boot,
             uptime_ms: sent.uptime_ms,
-            peers: sent.peers.into_iter().map(address).collect::<Result<_, _>>()?,
+            peers: sent
+                .peers
+                .into_iter()
+                .map(address)
+                .collect::<Result<_, _>>()?,
             quorum: sent.quorum,
             feature_level: sent.feature_level,
             seats: seats.collect::<Result<_, &'static str>>()?,
@@ -244,8 +248,7 @@ impl<'a> From<&'a Refusal> for RefusalV1<'a> {
 /// A peer's words as they may be logged: of a bounded length, on one line.
 fn printable(text: &str) -> String {
     let text = text.chars().take(REASON_BYTES_MAX);
-    text.map(|c| if c.is_control() { ' ' } else { c })
-        .collect()
+    text.map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
 impl From<RefusalV1<'_>> for Refusal {
@@ -290,4 +293,3 @@ impl Frame {
         })
     }
 }
-

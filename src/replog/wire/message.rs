@@ -2,9 +2,7 @@
 
 use super::bounded;
 use super::values::{self, BallotV1, ConfigurationV1, MemberV1, RunV1};
-use crate::paxos::{
-    Body, Configuration, Configured, Incarnation, Join, Message, Position, Run,
-};
+use crate::paxos::{Body, Configuration, Configured, Incarnation, Join, Message, Position, Run};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -60,6 +58,7 @@ enum BodyV1<'a> {
         feature_level: u32,
         learned: u64,
         round: u64,
+        status: u8,
     },
     Promise {
         learned: u64,
@@ -268,10 +267,12 @@ impl<'a> From<&'a Body> for BodyV1<'a> {
                 feature_level,
                 learned,
                 round,
+                status,
             } => Self::Progress {
                 feature_level: *feature_level,
                 learned: learned.0,
                 round: *round,
+                status: values::status_number(*status),
             },
             Body::Promise { learned, accepted } => Self::Promise {
                 learned: learned.0,
@@ -355,10 +356,12 @@ impl TryFrom<BodyV1<'_>> for Body {
                 feature_level,
                 learned,
                 round,
+                status,
             } => Self::Progress {
                 feature_level,
                 learned: Position(learned),
                 round,
+                status: values::status(status)?,
             },
             BodyV1::Promise { learned, accepted } => Self::Promise {
                 learned: Position(learned),

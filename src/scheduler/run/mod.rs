@@ -91,6 +91,9 @@ pub enum RunError {
     /// The log's disk failed.
     #[error("the log has failed: {0}")]
     Poisoned(String),
+    /// The other replicas of the log refuse this one.
+    #[error("{0}")]
+    Refused(String),
     /// The log's entries make no tables.
     #[error("the log cannot be replayed: {0}")]
     Replay(#[from] ReplayError),
@@ -341,6 +344,7 @@ impl<L: LogPort> Loop<L> {
                 }
             }
             LogEvent::Poisoned { reason } => return Err(RunError::Poisoned(reason)),
+            LogEvent::Refused { reason } => return Err(RunError::Refused(reason)),
             LogEvent::ReadFailed { token } => self.reads.fail(token),
             LogEvent::ReadReady { token } => self.reads.confirm(token),
             LogEvent::Skipped { .. } => self.engine.handle_skipped(),
