@@ -79,6 +79,9 @@ impl HttpTransport {
         if let Some(id) = id {
             request = request.header(REQUEST_ID, id);
         }
+        if self.settings.bypass_leader_redirect {
+            request = request.header("Bypass-Leader-Redirect", "true");
+        }
         if let Some(login) = host_of(url).and_then(|host| netrc::login(&self.settings, &host)) {
             request = request.header(header::AUTHORIZATION, format!("Basic {login}"));
         }

@@ -4,9 +4,11 @@
 //! that it says goes to one of two streams. What the client prints, in which order, and the statuses it
 //! ends with are those of upstream's client: scripts depend on them.
 
+pub mod admin;
 pub mod args;
 pub mod clusters;
 mod convert;
+mod duration;
 pub mod exit;
 pub mod http;
 pub mod jobfile;
@@ -16,6 +18,7 @@ mod progress;
 mod render;
 pub mod scheduler;
 pub mod session;
+mod uptime;
 mod verbs;
 mod wait;
 pub mod world;

@@ -52,6 +52,8 @@ pub struct Settings {
     pub ca_bundle: Option<PathBuf>,
     /// Whether a person watches: progress may then be drawn.
     pub interactive: bool,
+    /// Whether the scheduler is to answer even if it does not lead.
+    pub bypass_leader_redirect: bool,
 }
 
 impl Settings {
@@ -81,6 +83,7 @@ impl Settings {
                 .into_iter()
                 .find_map(var)
                 .map(PathBuf::from),
+            bypass_leader_redirect: false,
             interactive: std::io::IsTerminal::is_terminal(&std::io::stderr()),
         }
     }
@@ -100,6 +103,8 @@ pub struct World<'a> {
     pub settings: Settings,
     /// Whether details are logged: `--verbose`.
     pub verbose: bool,
+    /// Whether nothing but errors is logged.
+    pub quiet: bool,
 }
 
 impl<'a> World<'a> {
@@ -116,6 +121,7 @@ impl<'a> World<'a> {
             time,
             settings,
             verbose: false,
+            quiet: false,
         }
     }
 
@@ -132,6 +138,13 @@ impl<'a> World<'a> {
             .ok();
     }
 
+    /// Writes `text` to the output, without an end of line.
+    pub fn print_bare(&mut self, text: &str) {
+        write!(self.out, "{text}")
+            .and_then(|()| self.out.flush())
+            .ok();
+    }
+
     /// Writes `text` and an end of line to the error stream.
     pub fn complain(&mut self, text: &str) {
         writeln!(self.err, "{text}")
@@ -141,12 +154,16 @@ impl<'a> World<'a> {
 
     /// Logs something of interest.
     pub fn info(&mut self, text: &str) {
-        self.complain(&format!(" INFO] {text}"));
+        if !self.quiet {
+            self.complain(&format!(" INFO] {text}"));
+        }
     }
 
     /// Logs something that may be wrong.
     pub fn warn(&mut self, text: &str) {
-        self.complain(&format!(" WARN] {text}"));
+        if !self.quiet {
+            self.complain(&format!(" WARN] {text}"));
+        }
     }
 
     /// Logs a detail, if details are wanted.

@@ -107,9 +107,7 @@ pub fn main() -> ExitCode {
         ));
     }
     let result = match program {
-        Program::Admin => Err(Failure::new(
-            "not supported yet by this version of aurora".into(),
-        )),
+        Program::Admin => return code(crate::client::admin::main(&args, &mut out, &mut err)),
         Program::Agent => agent::run(&args, &mut out),
         Program::Client => return code(crate::client::main(&args, &mut out, &mut err)),
         Program::Executor => return crate::executor::main(),

@@ -2,10 +2,12 @@
 
 mod job;
 mod noun;
+mod sla;
 mod spelling;
 
 pub use job::{
     Add, Create, Diff, Inspect, JobVerb, Kill, KillAll, List, Open, Restart, Status, WaitUntil,
 };
 pub use noun::{ConfigList, ConfigVerb, Noun, QuotaGet, QuotaVerb};
+pub use sla::{JobUptime, SlaVerb, TaskUpCount};
 pub use spelling::{Invocation, read};

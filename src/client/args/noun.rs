@@ -1,6 +1,7 @@
 //! The nouns, and the verbs of all but `job`.
 
 use super::job::Job;
+use super::sla::Sla;
 use crate::client::key::{Binding, RoleKey};
 use argh::{ArgsInfo, FromArgs};
 use std::path::PathBuf;
@@ -166,11 +167,5 @@ later! {
         Run(TaskRun) "run" "Run a command beside each task (not supported yet).",
         Ssh(TaskSsh) "ssh" "Open a shell beside a task (not supported yet).",
         Scp(TaskScp) "scp" "Copy files to or from a task (not supported yet).",
-    }
-
-    /// Look at how well a job stays up (not supported yet).
-    Sla SlaVerb "sla" {
-        TaskUpCount(SlaTaskUpCount) "get-task-up-count" "Show tasks up (not supported yet).",
-        JobUptime(SlaJobUptime) "get-job-uptime" "Show times up (not supported yet).",
     }
 }

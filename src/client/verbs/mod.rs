@@ -9,8 +9,9 @@ mod kill;
 mod listing;
 mod quota;
 mod restart;
+mod sla;
 
-use super::args::{ConfigVerb, JobVerb, Noun, QuotaVerb};
+use super::args::{ConfigVerb, JobVerb, Noun, QuotaVerb, SlaVerb};
 use super::exit::{CommandError, Exit, Outcome};
 use super::key::KeyError;
 use super::session::{Session, instance_of};
@@ -47,7 +48,11 @@ pub fn run(session: &mut Session<'_, '_>, noun: &Noun) -> Outcome {
         Noun::Quota(quota) => match &quota.verb {
             QuotaVerb::Get(args) => quota::get(session, args),
         },
-        Noun::Cron(_) | Noun::Update(_) | Noun::Task(_) | Noun::Sla(_) => Err(CommandError::new(
+        Noun::Sla(sla) => match &sla.verb {
+            SlaVerb::JobUptime(args) => sla::job_uptime(session, args),
+            SlaVerb::TaskUpCount(args) => sla::task_up_count(session, args),
+        },
+        Noun::Cron(_) | Noun::Update(_) | Noun::Task(_) => Err(CommandError::new(
             Exit::InvalidCommand,
             "this command is not supported yet by this version",
         )),
