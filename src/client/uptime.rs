@@ -27,7 +27,10 @@ pub fn uptimes<'t>(
         let mut events = task.task_events.iter();
         let first = events.find(|event| running(event.status));
         if let (Some(event), Some(assigned)) = (first, &task.assigned_task) {
-            let seconds = now.as_ms().saturating_sub(event.timestamp).div_euclid(1_000);
+            let seconds = now
+                .as_ms()
+                .saturating_sub(event.timestamp)
+                .div_euclid(1_000);
             all.insert(assigned.instance_id, seconds);
         }
     }
@@ -50,7 +53,9 @@ pub fn reached(uptimes: &BTreeMap<i32, i64>, percentile: f64) -> Option<i64> {
     let total = sorted.len();
     // The cast saturates, and a percentage is between zero and a hundred.
     let share = (percentile / 100.0 * total as f64).floor() as usize;
-    let index = total.checked_sub(share).and_then(|rest| rest.checked_sub(1));
+    let index = total
+        .checked_sub(share)
+        .and_then(|rest| rest.checked_sub(1));
     index.and_then(|index| sorted.get(index)).copied()
 }
 

@@ -44,7 +44,11 @@ const HOSTS: [Opt; 2] = [
     value("hosts", None, "hosts, separated by commas"),
 ];
 
-const GROUPING: Opt = value("grouping", None, "hosts that go down together: by_host (default) or none");
+const GROUPING: Opt = value(
+    "grouping",
+    None,
+    "hosts that go down together: by_host (default) or none",
+);
 
 const MIN_COUNT: Opt = value(
     "min_job_instance_count",
@@ -91,12 +95,28 @@ const COMMANDS: &[Command] = &[
         options: &[
             HOSTS[0],
             HOSTS[1],
-            value("post_drain_script", None, "a program that is run with each drained host"),
+            value(
+                "post_drain_script",
+                None,
+                "a program that is run with each drained host",
+            ),
             GROUPING,
-            value("override_percentage", None, "percentage of tasks that must stay up"),
-            value("override_duration", None, "for how long they must have been up"),
+            value(
+                "override_percentage",
+                None,
+                "percentage of tasks that must stay up",
+            ),
+            value(
+                "override_duration",
+                None,
+                "for how long they must have been up",
+            ),
             value("override_reason", None, "why the usual limits do not hold"),
-            value("unsafe_hosts_file", None, "a file for the hosts that could not be drained"),
+            value(
+                "unsafe_hosts_file",
+                None,
+                "a file for the hosts that could not be drained",
+            ),
         ],
         purpose: "Drain hosts as far as jobs stay up (deprecated: use sla_host_drain).",
     },
@@ -116,7 +136,11 @@ const COMMANDS: &[Command] = &[
         name: "prune_tasks",
         words: CLUSTER,
         options: &[
-            value("states", None, "states, separated by commas (default: all ended ones)"),
+            value(
+                "states",
+                None,
+                "states, separated by commas (default: all ended ones)",
+            ),
             value("role", None, "tasks of this role only"),
             value("env", None, "tasks of this environment only"),
             value("limit", None, "no more than this many tasks"),
@@ -129,8 +153,16 @@ const COMMANDS: &[Command] = &[
         options: &[
             switch("force", None, "allow queries that may find very much"),
             value("shards", None, "instances, separated by commas"),
-            value("states", None, "states, separated by commas (default RUNNING)"),
-            value("listformat", Some('l'), "how a task is shown: text with %key% in it"),
+            value(
+                "states",
+                None,
+                "states, separated by commas (default RUNNING)",
+            ),
+            value(
+                "listformat",
+                Some('l'),
+                "how a task is shown: text with %key% in it",
+            ),
         ],
         purpose: "List tasks.",
     },
@@ -203,9 +235,21 @@ const COMMANDS: &[Command] = &[
         options: &[
             HOSTS[0],
             HOSTS[1],
-            value("default_percentage", None, "share that stays up of jobs that say nothing (95)"),
-            value("default_duration", None, "for how long they must have been up (30m)"),
-            value("force_drain_timeout", None, "after this long nothing is minded any more (7d)"),
+            value(
+                "default_percentage",
+                None,
+                "share that stays up of jobs that say nothing (95)",
+            ),
+            value(
+                "default_duration",
+                None,
+                "for how long they must have been up (30m)",
+            ),
+            value(
+                "force_drain_timeout",
+                None,
+                "after this long nothing is minded any more (7d)",
+            ),
         ],
         purpose: "Drain hosts as jobs allow it, and return at once.",
     },
@@ -213,14 +257,26 @@ const COMMANDS: &[Command] = &[
         name: "sla_list_safe_domain",
         words: SLA,
         options: &[
-            value("exclude_file", Some('X'), "a file with hosts that are left out"),
+            value(
+                "exclude_file",
+                Some('X'),
+                "a file with hosts that are left out",
+            ),
             value("exclude_hosts", Some('x'), "hosts that are left out"),
             GROUPING,
-            value("include_file", Some('I'), "a file with the only hosts to look at"),
+            value(
+                "include_file",
+                Some('I'),
+                "a file with the only hosts to look at",
+            ),
             value("include_hosts", Some('i'), "the only hosts to look at"),
             switch("list_jobs", Some('l'), "show the jobs as well"),
             MIN_COUNT,
-            value("override_file", Some('o'), "a file of lines JOB PERCENTAGE DURATION"),
+            value(
+                "override_file",
+                Some('o'),
+                "a file of lines JOB PERCENTAGE DURATION",
+            ),
         ],
         purpose: "List hosts that may go down while jobs stay up.",
     },
@@ -261,7 +317,10 @@ impl Given {
     }
 
     /// An option's value as a number.
-    pub(super) fn number<T: std::str::FromStr>(&self, name: &str) -> Result<Option<T>, CommandError> {
+    pub(super) fn number<T: std::str::FromStr>(
+        &self,
+        name: &str,
+    ) -> Result<Option<T>, CommandError> {
         let Some(text) = self.option(name) else {
             return Ok(None);
         };
@@ -275,9 +334,14 @@ pub(super) fn read(args: &[String]) -> Result<Invocation, CommandError> {
     // Options that all commands share may stand before the command.
     let first = args.iter().position(|arg| !arg.starts_with('-'));
     let Some(first) = first else {
-        return match args.iter().find(|arg| arg.as_str() != "-h" && arg.as_str() != "--help") {
+        return match args
+            .iter()
+            .find(|arg| arg.as_str() != "-h" && arg.as_str() != "--help")
+        {
             None => Ok(say(usage(), Exit::Ok)),
-            Some(odd) => Err(fail(format!("{odd}: a command is missing; see aurora_admin help"))),
+            Some(odd) => Err(fail(format!(
+                "{odd}: a command is missing; see aurora_admin help"
+            ))),
         };
     };
     let mut rest = args.to_vec();
@@ -295,7 +359,9 @@ pub(super) fn read(args: &[String]) -> Result<Invocation, CommandError> {
         let names = COMMANDS.iter().map(|command| command.name);
         let hint = nearest(&name, names).map(|name| format!("; did you mean {name}?"));
         let hint = hint.unwrap_or_default();
-        return Err(fail(format!("unknown command {name}{hint} (see aurora_admin help)")));
+        return Err(fail(format!(
+            "unknown command {name}{hint} (see aurora_admin help)"
+        )));
     };
     given(command, &rest)
 }
@@ -371,9 +437,15 @@ fn usage() -> String {
 }
 
 fn help(command: &Command) -> String {
-    let mut text = format!("Usage: {}\n\n{}\n\nOptions:", line(command), command.purpose);
+    let mut text = format!(
+        "Usage: {}\n\n{}\n\nOptions:",
+        line(command),
+        command.purpose
+    );
     for (name, short, takes, meaning) in command.options.iter().chain(SHARED) {
-        let short = short.map(|letter| format!("-{letter}, ")).unwrap_or_default();
+        let short = short
+            .map(|letter| format!("-{letter}, "))
+            .unwrap_or_default();
         let value = match takes {
             Takes::Value => "=VALUE",
             Takes::Switch => "",

@@ -51,10 +51,16 @@ pub(super) fn host_drain(admin: &mut Admin<'_, '_>, given: &Given) -> Ran {
     for group in groups(&hosts, given.option("grouping"))?.into_values() {
         let domain = Domain::load(admin, MIN_COUNT)?;
         let fates = domain.without(&group, limit, &BTreeMap::new());
-        let harmed: Vec<&str> = fates.iter().filter(|f| !f.safe).map(|f| f.job.as_str()).collect();
+        let harmed: Vec<&str> = fates
+            .iter()
+            .filter(|f| !f.safe)
+            .map(|f| f.job.as_str())
+            .collect();
         if !harmed.is_empty() {
             let (names, jobs) = (join(&group), harmed.join(", "));
-            admin.info(&format!("Leaving {names} alone: too little would be up of {jobs}"));
+            admin.info(&format!(
+                "Leaving {names} alone: too little would be up of {jobs}"
+            ));
             left.extend(group);
             continue;
         }
@@ -70,7 +76,10 @@ pub(super) fn host_drain(admin: &mut Admin<'_, '_>, given: &Given) -> Ran {
         return Ok(());
     }
     let names: Vec<&str> = left.iter().map(String::as_str).collect();
-    admin.print(&format!("Hosts that were not drained: {}", names.join(", ")));
+    admin.print(&format!(
+        "Hosts that were not drained: {}",
+        names.join(", ")
+    ));
     if let Some(path) = given.option("unsafe_hosts_file") {
         let text = format!("{}\n", names.join("\n"));
         let written = std::fs::write(path, text);
@@ -94,7 +103,9 @@ fn drain(
     let start = time.now();
     loop {
         let statuses = admin.maintenance_status(hosts)?;
-        let drained = statuses.iter().filter(|s| s.mode == Some(MaintenanceMode::Drained));
+        let drained = statuses
+            .iter()
+            .filter(|s| s.mode == Some(MaintenanceMode::Drained));
         let drained: BTreeSet<String> = drained.filter_map(|s| s.host.clone()).collect();
         if drained.len() == statuses.len() || time.now().since(start) >= PATIENCE {
             for status in &statuses {
@@ -108,10 +119,7 @@ fn drain(
 }
 
 fn run(admin: &mut Admin<'_, '_>, script: &str, host: &str) {
-    let ended = Command::new(script)
-        .arg(host)
-        .stdin(Stdio::null())
-        .status();
+    let ended = Command::new(script).arg(host).stdin(Stdio::null()).status();
     match ended {
         Ok(status) if status.success() => {}
         Ok(status) => admin.warn(&format!("{script} {host}: {status}")),

@@ -23,7 +23,10 @@ pub(super) fn lines(path: &str) -> Result<BTreeSet<String>, CommandError> {
 
 /// The names in a list.
 pub(super) fn listed(text: &str) -> BTreeSet<String> {
-    let names = text.split(',').map(str::trim).filter(|name| !name.is_empty());
+    let names = text
+        .split(',')
+        .map(str::trim)
+        .filter(|name| !name.is_empty());
     names.map(str::to_owned).collect()
 }
 
@@ -59,7 +62,11 @@ fn statuses(result: Option<ResponseResult>) -> Vec<HostStatus> {
 }
 
 impl Admin<'_, '_> {
-    fn on_hosts(&mut self, request: &Request, repeat: Repeat) -> Result<Vec<HostStatus>, CommandError> {
+    fn on_hosts(
+        &mut self,
+        request: &Request,
+        repeat: Repeat,
+    ) -> Result<Vec<HostStatus>, CommandError> {
         Ok(statuses(self.call(request, repeat)?))
     }
 
@@ -77,7 +84,10 @@ impl Admin<'_, '_> {
         hosts: &BTreeSet<String>,
     ) -> Result<Vec<HostStatus>, CommandError> {
         let hosts = wire(hosts);
-        self.on_hosts(&Request::DrainHosts(Box::new(DrainHosts { hosts })), Repeat::Always)
+        self.on_hosts(
+            &Request::DrainHosts(Box::new(DrainHosts { hosts })),
+            Repeat::Always,
+        )
     }
 
     pub(super) fn maintenance_status(
@@ -96,7 +106,9 @@ impl Admin<'_, '_> {
         let unknown: Vec<&str> = unknown.map(String::as_str).collect();
         if !unknown.is_empty() {
             let unknown = unknown.join(", ");
-            self.warn(&format!("Skipping maintenance for unknown hosts: {unknown}"));
+            self.warn(&format!(
+                "Skipping maintenance for unknown hosts: {unknown}"
+            ));
         }
     }
 }
@@ -124,7 +136,9 @@ pub(super) fn activate(admin: &mut Admin<'_, '_>, given: &Given) -> Ran {
     for status in known {
         if status.mode != Some(MaintenanceMode::None) {
             let (host, mode) = (status.host.clone().unwrap_or_default(), mode(&status));
-            admin.warn(&format!("{host} is not in service again: it is in state {mode}"));
+            admin.warn(&format!(
+                "{host} is not in service again: it is in state {mode}"
+            ));
         }
     }
     Ok(())

@@ -109,7 +109,11 @@ struct Admin<'w, 'a> {
 
 impl Admin<'_, '_> {
     /// Calls the scheduler, says what it answered, and lets only an OK pass.
-    fn call(&mut self, request: &Request, repeat: Repeat) -> Result<Option<ResponseResult>, CommandError> {
+    fn call(
+        &mut self,
+        request: &Request,
+        repeat: Repeat,
+    ) -> Result<Option<ResponseResult>, CommandError> {
         let response = self.session.call(&self.cluster, request, repeat)?;
         let code = response.response_code;
         let name = code.map_or("none", ResponseCode::name);

@@ -49,7 +49,9 @@ pub(super) fn megabytes(text: &str) -> Result<i64, CommandError> {
 }
 
 fn bad_size(text: &str) -> CommandError {
-    fail(format!("{text}: expected an amount such as 512MB, 20G or 1TB"))
+    fail(format!(
+        "{text}: expected an amount such as 512MB, 20G or 1TB"
+    ))
 }
 
 pub(super) fn set(admin: &mut Admin<'_, '_>, given: &Given) -> Ran {
@@ -75,7 +77,11 @@ pub(super) fn increase(admin: &mut Admin<'_, '_>, given: &Given) -> Ran {
             Resource::NamedPort(_) | Resource::NumGpus(_) => {}
         }
     }
-    let Amounts { cpu, ram_mb, disk_mb } = sum;
+    let Amounts {
+        cpu,
+        ram_mb,
+        disk_mb,
+    } = sum;
     admin.info(&format!(
         "Setting quota for user:{role} cpu:{cpu:?} ram:{ram_mb} disk:{disk_mb}"
     ));

@@ -66,7 +66,10 @@ pub(super) fn print_tasks(admin: &mut Admin<'_, '_>) -> Ran {
     for task in tasks {
         let status = task.status.map_or("", |status| status.name());
         let assigned = task.assigned_task.unwrap_or_default();
-        let job = assigned.task.and_then(|config| config.job).unwrap_or_default();
+        let job = assigned
+            .task
+            .and_then(|config| config.job)
+            .unwrap_or_default();
         admin.info(&format!(
             "{}\t{}\t{}\t{status}\t{}",
             job.role.unwrap_or_default(),

@@ -110,7 +110,11 @@ impl Domain {
         overrides: &BTreeMap<String, Limit>,
     ) -> Vec<Fate> {
         let mut gone: BTreeMap<&String, BTreeSet<i32>> = BTreeMap::new();
-        for (job, instances) in down.iter().filter_map(|host| self.hosts.get(host)).flatten() {
+        for (job, instances) in down
+            .iter()
+            .filter_map(|host| self.hosts.get(host))
+            .flatten()
+        {
             gone.entry(job).or_default().extend(instances);
         }
         let fates = gone.into_iter().filter_map(|(job, gone)| {
@@ -124,7 +128,9 @@ impl Domain {
 
 fn fate(job: &str, all: &BTreeMap<i32, i64>, gone: &BTreeSet<i32>, limit: Limit) -> Fate {
     let left = all.iter().filter(|(instance, _)| !gone.contains(instance));
-    let left: BTreeMap<i32, i64> = left.map(|(instance, uptime)| (*instance, *uptime)).collect();
+    let left: BTreeMap<i32, i64> = left
+        .map(|(instance, uptime)| (*instance, *uptime))
+        .collect();
     let percentage = share_up(&left, limit.seconds, all.len());
     let safe = percentage >= limit.percentage;
     Fate {
@@ -161,7 +167,9 @@ pub(super) fn groups(
             Ok(hosts.iter().map(alone).collect())
         }
         "none" => Ok(BTreeMap::from([("all".to_owned(), hosts.clone())])),
-        other => Err(fail(format!("--grouping={other}: expected by_host or none"))),
+        other => Err(fail(format!(
+            "--grouping={other}: expected by_host or none"
+        ))),
     }
 }
 
@@ -233,7 +241,10 @@ pub(super) fn list_safe_domain(admin: &mut Admin<'_, '_>, given: &Given) -> Ran 
                     limit,
                     ..
                 } = fate;
-                admin.print(&format!("{host}\t{job}\t{percentage:.2}\t{}", limit.seconds));
+                admin.print(&format!(
+                    "{host}\t{job}\t{percentage:.2}\t{}",
+                    limit.seconds
+                ));
             }
         }
     }

@@ -139,7 +139,9 @@ fn show(format: &str, values: &BTreeMap<String, String>) -> Result<String, Strin
         let Some(value) = values.get(key) else {
             let known: Vec<&str> = values.keys().map(String::as_str).collect();
             let known = known.join(", ");
-            return Err(format!("Unknown format {format}: '{key}' is none of {known}"));
+            return Err(format!(
+                "Unknown format {format}: '{key}' is none of {known}"
+            ));
         };
         line.push_str(value);
         line.push_str(after);

@@ -23,7 +23,9 @@ const NOW: i64 = 10_000_000;
 struct Fake(Rc<RefCell<Vec<Request>>>);
 
 fn statuses(hosts: Option<&Hosts>, mode: MaintenanceMode) -> Vec<HostStatus> {
-    let hosts = hosts.map(|hosts| hosts.host_names.clone()).unwrap_or_default();
+    let hosts = hosts
+        .map(|hosts| hosts.host_names.clone())
+        .unwrap_or_default();
     let known = hosts.into_iter().filter(|host| host != "unknown");
     known
         .map(|host| HostStatus {
@@ -81,7 +83,9 @@ impl Transport for Fake {
         match request {
             Request::StartMaintenance(args) => {
                 let statuses = statuses(args.hosts.as_ref(), MaintenanceMode::Scheduled);
-                result = Some(R::StartMaintenanceResult(StartMaintenanceResult { statuses }));
+                result = Some(R::StartMaintenanceResult(StartMaintenanceResult {
+                    statuses,
+                }));
             }
             Request::DrainHosts(args) => {
                 let statuses = statuses(args.hosts.as_ref(), MaintenanceMode::Draining);
@@ -154,7 +158,10 @@ impl Time for Still {
 
 /// What a command line gives: status, output, error stream, calls.
 fn tool(line: &str) -> (u8, String, String, Vec<Request>) {
-    let fixture = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/admin_clusters.json");
+    let fixture = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/tests/fixtures/admin_clusters.json"
+    );
     let (mut out, mut err) = (Vec::new(), Vec::new());
     let fake = Fake::default();
     let settings = Settings {
@@ -163,7 +170,8 @@ fn tool(line: &str) -> (u8, String, String, Vec<Request>) {
     };
     let mut world = World::new(&mut out, &mut err, &Still, settings);
     let transport = fake.clone();
-    let connect = move |_: &str, _: &Settings| -> Box<dyn Transport> { Box::new(transport.clone()) };
+    let connect =
+        move |_: &str, _: &Settings| -> Box<dyn Transport> { Box::new(transport.clone()) };
     let args: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
     let status = run(&args, &mut world, &connect);
     let text = |bytes| String::from_utf8(bytes).unwrap();
@@ -194,10 +202,24 @@ fn quotas_are_set_and_increased_in_megabytes() {
         let resources = args.quota.clone().unwrap().resources;
         (args.owner_role.clone().unwrap(), resources)
     };
-    let expected = vec![Resource::NumCpus(2.0), Resource::RamMb(1_024), Resource::DiskMb(3)];
-    assert_eq!(quota("set_quota c role 2 1G 3145728"), ("role".to_owned(), expected));
-    let expected = vec![Resource::NumCpus(3.5), Resource::RamMb(101), Resource::DiskMb(1_048_776)];
-    assert_eq!(quota("increase_quota c role 2 1MB 1tb"), ("role".to_owned(), expected));
+    let expected = vec![
+        Resource::NumCpus(2.0),
+        Resource::RamMb(1_024),
+        Resource::DiskMb(3),
+    ];
+    assert_eq!(
+        quota("set_quota c role 2 1G 3145728"),
+        ("role".to_owned(), expected)
+    );
+    let expected = vec![
+        Resource::NumCpus(3.5),
+        Resource::RamMb(101),
+        Resource::DiskMb(1_048_776),
+    ];
+    assert_eq!(
+        quota("increase_quota c role 2 1MB 1tb"),
+        ("role".to_owned(), expected)
+    );
     refused("set_quota c role 2 1X 3", "1X: expected an amount");
     refused("set_quota c role two 1M 3", "two: expected a number");
     refused("set_quota c role 2 1M", "Usage: aurora_admin set_quota");
@@ -207,13 +229,23 @@ fn quotas_are_set_and_increased_in_megabytes() {
 fn hosts_go_in_and_out_of_service() {
     let (status, _, err, calls) = tool("host_deactivate c --hosts=a,unknown");
     assert_eq!((status, calls.len()), (0, 1));
-    assert!(err.contains("Skipping maintenance for unknown hosts: unknown"), "{err}");
+    assert!(
+        err.contains("Skipping maintenance for unknown hosts: unknown"),
+        "{err}"
+    );
     let (_, _, err, _) = tool("host_status c --hosts a,b");
-    assert!(err.contains(" INFO] a is in state: DRAINED\n INFO] b is in state: DRAINED\n"), "{err}");
+    assert!(
+        err.contains(" INFO] a is in state: DRAINED\n INFO] b is in state: DRAINED\n"),
+        "{err}"
+    );
     let (_, _, err, calls) = tool("host_activate c --hosts a");
     assert_eq!(calls.len(), 2);
-    assert!(err.contains("a is not in service again: it is in state DRAINED"), "{err}");
-    let (_, _, _, calls) = tool("sla_host_drain c --hosts a --default_percentage=80 --force_drain_timeout=1h");
+    assert!(
+        err.contains("a is not in service again: it is in state DRAINED"),
+        "{err}"
+    );
+    let (_, _, _, calls) =
+        tool("sla_host_drain c --hosts a --default_percentage=80 --force_drain_timeout=1h");
     let Some(Request::SlaDrainHosts(args)) = calls.first() else {
         panic!("{calls:?}");
     };
@@ -225,9 +257,15 @@ fn hosts_go_in_and_out_of_service() {
     let Some(SlaPolicy::PercentageSlaPolicy(policy)) = default_sla_policy else {
         panic!("{default_sla_policy:?}");
     };
-    assert_eq!((policy.percentage, policy.duration_secs, *timeout_secs), (80.0, 1_800, 3_600));
+    assert_eq!(
+        (policy.percentage, policy.duration_secs, *timeout_secs),
+        (80.0, 1_800, 3_600)
+    );
     refused("host_status c", "either --filename or --hosts");
-    refused("host_status c --hosts=a --filename=b", "either --filename or --hosts");
+    refused(
+        "host_status c --hosts=a --filename=b",
+        "either --filename or --hosts",
+    );
 }
 
 #[test]
@@ -255,19 +293,33 @@ fn the_old_drain_leaves_hosts_alone_whose_jobs_would_suffer() {
     let (status, out, err, calls) = tool("host_drain c --hosts a,b");
     assert_eq!(status, 0, "{err}");
     assert_eq!(out, "Hosts that were not drained: a, b\n");
-    assert!(!calls.iter().any(|call| matches!(call, Request::DrainHosts(_))));
+    assert!(
+        !calls
+            .iter()
+            .any(|call| matches!(call, Request::DrainHosts(_)))
+    );
     let line = "host_drain c --hosts a --override_percentage 40 --override_duration 1m \
                 --override_reason because";
     let (_, out, _, calls) = tool(line);
     assert_eq!(out, "");
-    assert!(calls.iter().any(|call| matches!(call, Request::DrainHosts(_))));
-    refused("host_drain c --hosts a --override_percentage 40", "go together");
+    assert!(
+        calls
+            .iter()
+            .any(|call| matches!(call, Request::DrainHosts(_)))
+    );
+    refused(
+        "host_drain c --hosts a --override_percentage 40",
+        "go together",
+    );
 }
 
 #[test]
 fn tasks_are_listed_in_any_format_and_costly_queries_need_force() {
     let listed = out("query c role web --shards=1,2");
-    assert!(listed.starts_with("role/web/0 RUNNING\nrole/web/1 RUNNING\n"), "{listed}");
+    assert!(
+        listed.starts_with("role/web/0 RUNNING\nrole/web/1 RUNNING\n"),
+        "{listed}"
+    );
     let ids = out("query c role web -l %taskId%@%slaveHost%:100%");
     assert!(ids.starts_with("web-0@a:100%\n"), "{ids}");
     refused("query c role web -l %nothing%", "'nothing' is none of");
@@ -284,14 +336,23 @@ fn reconciliation_and_pruning_say_what_they_want() {
     };
     assert_eq!(args.settings.as_ref().unwrap().batch_size, Some(5));
     let (_, _, _, calls) = tool("reconcile_tasks c --type=implicit");
-    assert!(matches!(calls[0], Request::TriggerImplicitTaskReconciliation(_)));
+    assert!(matches!(
+        calls[0],
+        Request::TriggerImplicitTaskReconciliation(_)
+    ));
     refused("reconcile_tasks c -t both", "explicit or implicit");
-    assert_eq!(out("prune_tasks c --role=r --limit=3 --states=FAILED,LOST"), "Tasks pruned.\n");
+    assert_eq!(
+        out("prune_tasks c --role=r --limit=3 --states=FAILED,LOST"),
+        "Tasks pruned.\n"
+    );
 }
 
 #[test]
 fn what_is_known_of_a_cluster_is_shown() {
-    assert_eq!(out("get_scheduler c"), "Found leading scheduler at: http://127.0.0.1:8081\n");
+    assert_eq!(
+        out("get_scheduler c"),
+        "Found leading scheduler at: http://127.0.0.1:8081\n"
+    );
     let shell = "export AURORA_CLUSTER_NAME=c\n\
                  export AURORA_CLUSTER_SCHEDULER_URI=http://127.0.0.1:8081\n\
                  export AURORA_CLUSTER_AUTH_USER='it'\"'\"'s me'\n";
@@ -302,7 +363,10 @@ fn what_is_known_of_a_cluster_is_shown() {
 
 #[test]
 fn every_failure_ends_with_status_1_and_help_with_0() {
-    refused("scheduler_backup_now c", "Response from scheduler: ERROR (message: no room)");
+    refused(
+        "scheduler_backup_now c",
+        "Response from scheduler: ERROR (message: no room)",
+    );
     refused("host_status nowhere --hosts=a", "known clusters: c");
     refused("host_statu c", "did you mean host_status?");
     refused("host_status c --host=a --nothing", "unknown option");
@@ -310,7 +374,10 @@ fn every_failure_ends_with_status_1_and_help_with_0() {
         assert!(out(line).starts_with("Usage: aurora_admin "), "{line}");
     }
     let (status, out, _, _) = tool("help nothing");
-    assert_eq!((status, out.as_str()), (1, "Subcommand nothing not found.\n"));
+    assert_eq!(
+        (status, out.as_str()),
+        (1, "Subcommand nothing not found.\n")
+    );
     let (_, _, err, _) = tool("scheduler_snapshot c -q");
     assert_eq!(err, "");
 }
