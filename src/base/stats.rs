@@ -189,7 +189,10 @@ enum Entry {
 
 /// Statistics by name.
 #[derive(Debug, Default)]
-pub struct Registry(RwLock<BTreeMap<String, Entry>>);
+pub struct Registry {
+    entries: RwLock<BTreeMap<String, Entry>>,
+    sheets: RwLock<BTreeMap<&'static str, BTreeMap<String, f64>>>,
+}
 
 impl Registry {
     /// The counter of this name, new or known.
@@ -224,9 +227,17 @@ impl Registry {
         self.entry(name, || Entry::Text(value.to_owned()));
     }
 
+    /// Shows figures that were reckoned together, in place of those of the same sheet before.
+    pub fn sheet(&self, sheet: &'static str, figures: BTreeMap<String, f64>) {
+        let figures = figures.into_iter();
+        let named = figures.map(|(name, value)| (clean_name(&name), value));
+        let mut sheets = self.sheets.write().unwrap_or_else(PoisonError::into_inner);
+        sheets.insert(sheet, named.collect());
+    }
+
     /// Takes the samples that rates are made of; called about once a second.
     pub fn sample(&self, now: Instant) {
-        let entries = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let entries = self.entries.read().unwrap_or_else(PoisonError::into_inner);
         for entry in entries.values() {
             if let Entry::Sliding(sliding) = entry {
                 sliding.sample(now);
@@ -236,7 +247,7 @@ impl Registry {
 
     /// Every name with its value, in order.
     pub fn snapshot(&self) -> BTreeMap<String, Value> {
-        let entries = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let entries = self.entries.read().unwrap_or_else(PoisonError::into_inner);
         let mut out = BTreeMap::new();
         for (name, entry) in entries.iter() {
             match entry {
@@ -252,12 +263,15 @@ impl Registry {
                 }
             }
         }
+        let sheets = self.sheets.read().unwrap_or_else(PoisonError::into_inner);
+        let figures = sheets.values().flatten();
+        out.extend(figures.map(|(name, value)| (name.clone(), Value::Float(*value))));
         out
     }
 
     fn entry(&self, name: &str, new: impl FnOnce() -> Entry) -> Option<Entry> {
         let name = clean_name(name);
-        let mut entries = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let mut entries = self.entries.write().unwrap_or_else(PoisonError::into_inner);
         if let Some(entry) = entries.get(&name) {
             return Some(entry.clone());
         }

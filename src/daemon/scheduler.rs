@@ -9,7 +9,7 @@ use crate::base::backoff::Backoff;
 use crate::base::rng::Rng;
 use crate::base::stats;
 use crate::domain::flapping::Flapping;
-use crate::domain::sla::SlaRules;
+use crate::domain::sla::{Metric, SlaRules, Wanted};
 use crate::domain::validate::{ContainerType, EnvironmentRule, Rules};
 use crate::driver::embedded::{EmbeddedDriver, EmbeddedOptions};
 use crate::executor::flags::ExecutorFlags;
@@ -89,6 +89,7 @@ struct Plan {
     api: ApiConfig,
     cors_origin: Option<String>,
     coordinator_timeout: Duration,
+    sla_metrics: (Wanted, Duration),
     max_leading: Duration,
     log_level: LevelFilter,
     /// Of what was asked for and has no effect.
@@ -141,6 +142,13 @@ impl Plan {
             api: api_config(flags)?,
             engine,
             hostname,
+            sla_metrics: (
+                Wanted {
+                    production: metrics(flags, "sla_prod_metrics")?,
+                    other: metrics(flags, "sla_non_prod_metrics")?,
+                },
+                flags.time("sla_stat_refresh_interval"),
+            ),
             coordinator_timeout: flags.time("sla_coordinator_timeout"),
             cors_origin: flags.text("enable_cors_for").map(str::to_owned),
             max_leading: flags.time("max_leading_duration"),
@@ -342,6 +350,20 @@ fn api_config(flags: &Values) -> Result<ApiConfig, Failure> {
     })
 }
 
+/// The kinds of figures that a flag names.
+fn metrics(flags: &Values, name: &str) -> Result<BTreeSet<Metric>, Failure> {
+    let names = flags.text(name).unwrap_or_default().split(',');
+    let names = names.map(str::trim).filter(|name| !name.is_empty());
+    let metric = |text: &str| {
+        Metric::from_name(text).ok_or_else(|| {
+            Failure::new(format!(
+                "-{name}={text}: expected JOB_UPTIMES, PLATFORM_UPTIME or MEDIANS, separated by commas"
+            ))
+        })
+    };
+    names.map(metric).collect()
+}
+
 /// The agents' key; made if there is none, so that nobody runs without one.
 fn agent_key(file: &Path) -> Result<SecretKey, Failure> {
     match keys::load(file, KeyKind::Agent) {
@@ -452,6 +474,9 @@ async fn serve(plan: Plan, signals: Receiver<Signal>) -> Result<(), Failure> {
     let advice = Advice::new(path);
     let following = notifier.follow(handle.clone(), advice, shutdown.clone());
     rt::spawn("service manager", following).detach();
+    let (wanted, interval) = plan.sla_metrics;
+    let reckoning = scheduler::publish_sla(handle.clone(), wanted, interval);
+    rt::spawn("sla figures", reckoning).detach();
     let api = Api::new(handle.clone(), plan.api);
     let mut state = HttpState::new(
         plan.cluster,

@@ -4,6 +4,7 @@
 
 pub mod admin;
 pub mod engine;
+mod figures;
 pub mod handle;
 mod port;
 mod run;
@@ -11,6 +12,7 @@ pub mod update;
 
 pub use admin::{AdminCommand, Answered, Question, Ruling};
 pub use engine::{Effect, Engine, EngineOptions};
+pub use figures::publish_sla;
 pub use handle::{Command, Handle, Lifecycle, NotReady, SubmitError, View, request_of};
 pub use port::LogPort;
 pub use run::{Coordinators, Options, RunError, start};

@@ -117,6 +117,7 @@ fn run(folder: &Path, line: &str) -> Done {
     let start = Instant::from_nanos(1);
     let time = Virtual(Cell::new(start));
     let settings = Settings {
+        bypass_leader_redirect: false,
         cluster_files: vec![folder.join("clusters.json")],
         user: "me".to_owned(),
         diff_viewer: "diff".to_owned(),

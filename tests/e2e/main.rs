@@ -9,6 +9,7 @@
 mod chaos;
 mod daemons;
 mod job;
+mod maintenance;
 mod monit;
 mod outage;
 mod programs;

@@ -278,6 +278,12 @@ pub fn now() -> Instant {
     Instant::now()
 }
 
+/// A port that nobody has.
+pub fn free_port() -> u16 {
+    let [port] = free_ports();
+    port
+}
+
 fn free_ports<const N: usize>() -> [u16; N] {
     // Below the range from which outgoing connections take theirs: a daemon that is down for a moment
     // must find its port free again. All are held at once, so that none is given twice.

@@ -247,7 +247,7 @@ table! {
         "Sla coordinator timeout";
     sla_non_prod_metrics: Text = "", works,
         "Sla non prod metrics";
-    sla_prod_metrics: Text = "", works,
+    sla_prod_metrics: Text = "JOB_UPTIMES,PLATFORM_UPTIME,MEDIANS", works,
         "Sla prod metrics";
     sla_stat_refresh_interval: Time = "1mins", works,
         "Sla stat refresh interval";
