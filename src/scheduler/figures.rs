@@ -25,7 +25,11 @@ pub async fn publish_sla(handle: Handle, wanted: Wanted, interval: Duration) {
         let window = Window::before(clock::wall(), interval);
         let reckoned = rt::unblock(move || {
             let jobs = tables.jobs();
-            figures(jobs.map(|job| (job, tables.tasks_of_job(job))), &wanted, window)
+            figures(
+                jobs.map(|job| (job, tables.tasks_of_job(job))),
+                &wanted,
+                window,
+            )
         });
         stats::global().sheet("sla", reckoned.await);
         let took = clock::now().since(start);

@@ -26,7 +26,10 @@ impl Drop for Daemon {
 fn start(world: &World, name: &str, args: &[String]) -> Daemon {
     let log = fs::File::create(world.path(&format!("{name}.log"))).unwrap();
     let mut command = Command::new(AURORA);
-    command.args(args).stdin(Stdio::null()).stdout(Stdio::null());
+    command
+        .args(args)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null());
     Daemon(command.stderr(log).spawn().unwrap())
 }
 
@@ -142,26 +145,38 @@ fn answer(stream: std::net::TcpStream, allows: &AtomicBool, asked: &Mutex<Vec<(S
     let mut body = vec![0; length];
     reader.read_exact(&mut body).unwrap();
     let body = String::from_utf8(body).unwrap();
-    asked.lock().unwrap().push((first.trim_end().to_owned(), body));
+    asked
+        .lock()
+        .unwrap()
+        .push((first.trim_end().to_owned(), body));
     let said = format!("{{\"ready\": {}}}", allows.load(Ordering::SeqCst));
     let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", said.len());
-    (&stream).write_all(format!("{head}{said}").as_bytes()).unwrap();
+    (&stream)
+        .write_all(format!("{head}{said}").as_bytes())
+        .unwrap();
 }
 
 #[test]
 fn hosts_are_drained_at_once_or_as_a_coordinator_allows() {
     let world = World::new("maintenance");
     let flags = ["-host_maintenance_polling_interval=1secs"];
-    let _scheduler = scheduler(&world, &[&flags[..], &["-sla_aware_kill_non_prod=true"]].concat());
+    let _scheduler = scheduler(
+        &world,
+        &[&flags[..], &["-sla_aware_kill_non_prod=true"]].concat(),
+    );
     let _one = agent(&world, "one");
     make(&world, &services("web", 3, |_| {}));
     wait("the job to run", || running(&world, "web") == on("one", 3));
     let _two = agent(&world, "two");
-    wait("the second agent", || world.get("/offers").unwrap().1.contains("\"two\""));
+    wait("the second agent", || {
+        world.get("/offers").unwrap().1.contains("\"two\"")
+    });
 
     let said = admin(&world, "host_drain local --hosts one,nobody");
     assert!(said.contains("unknown hosts: nobody"), "{said}");
-    wait("the job to run elsewhere", || running(&world, "web") == on("two", 3));
+    wait("the job to run elsewhere", || {
+        running(&world, "web") == on("two", 3)
+    });
     wait("the host to be drained", || {
         json(&world, "/maintenance")["DRAINED"] == serde_json::json!(["one"])
     });
@@ -181,10 +196,17 @@ fn hosts_are_drained_at_once_or_as_a_coordinator_allows() {
         config.sla_policy = Some(SlaPolicy::CoordinatorSlaPolicy(policy));
     });
     make(&world, &bound);
-    wait("the second job to run", || running(&world, "bound") == on("two", 2));
+    wait("the second job to run", || {
+        running(&world, "bound") == on("two", 2)
+    });
     admin(&world, "host_activate local --hosts one");
-    admin(&world, "sla_host_drain local --hosts two --force_drain_timeout=1h");
-    wait("the first job to leave", || running(&world, "web") == on("one", 3));
+    admin(
+        &world,
+        "sla_host_drain local --hosts two --force_drain_timeout=1h",
+    );
+    wait("the first job to leave", || {
+        running(&world, "web") == on("one", 3)
+    });
     let tasks = || -> BTreeSet<String> {
         let asked = coordinator.asked.lock().unwrap();
         asked.iter().map(|(line, _)| line.clone()).collect()
@@ -192,9 +214,15 @@ fn hosts_are_drained_at_once_or_as_a_coordinator_allows() {
     wait("both tasks to be asked about", || tasks().len() == 2);
     assert_eq!(running(&world, "bound"), on("two", 2));
     let shown = json(&world, "/maintenance");
-    assert_eq!(shown["DRAINING"]["two"].as_array().unwrap().len(), 2, "{shown}");
+    assert_eq!(
+        shown["DRAINING"]["two"].as_array().unwrap().len(),
+        2,
+        "{shown}"
+    );
     coordinator.allows.store(true, Ordering::SeqCst);
-    wait("the second job to leave", || running(&world, "bound") == on("one", 2));
+    wait("the second job to leave", || {
+        running(&world, "bound") == on("one", 2)
+    });
     wait("the host to be drained", || {
         json(&world, "/maintenance")["DRAINED"] == serde_json::json!(["two"])
     });
@@ -204,11 +232,18 @@ fn hosts_are_drained_at_once_or_as_a_coordinator_allows() {
     assert!(tasks().contains(&line), "{:?}", tasks());
     let asked = coordinator.asked.lock().unwrap();
     let body: serde_json::Value = serde_json::from_str(&asked[0].1).unwrap();
-    let left: i64 = body["forceMaintenanceCountdownMs"].as_str().unwrap().parse().unwrap();
+    let left: i64 = body["forceMaintenanceCountdownMs"]
+        .as_str()
+        .unwrap()
+        .parse()
+        .unwrap();
     assert!((3_000_000..=3_600_000).contains(&left), "{left}");
     assert_eq!(body["taskConfig"]["assignedTask"]["slaveHost"], "two");
     let vars = json(&world, "/vars.json");
-    assert!(vars["sla_coordinator_success"].as_i64() >= Some(2), "{vars}");
+    assert!(
+        vars["sla_coordinator_success"].as_i64() >= Some(2),
+        "{vars}"
+    );
 }
 
 #[test]
@@ -221,11 +256,12 @@ fn production_work_makes_room_for_itself_on_a_full_machine() {
     ];
     let _scheduler = scheduler(&world, &flags);
     let _one = agent(&world, "one");
-    let cores = |cores: f64| {
-        move |config: &mut TaskConfig| config.resources[0] = Resource::NumCpus(cores)
-    };
+    let cores =
+        |cores: f64| move |config: &mut TaskConfig| config.resources[0] = Resource::NumCpus(cores);
     make(&world, &services("low", 3, cores(0.6)));
-    wait("the machine to be full", || running(&world, "low") == on("one", 3));
+    wait("the machine to be full", || {
+        running(&world, "low") == on("one", 3)
+    });
     let role = job::key("low").role.unwrap();
     admin(&world, &format!("set_quota local {role} 1.5 1G 1G"));
     admin(&world, &format!("increase_quota local {role} 0.5 1G 1G"));
@@ -238,14 +274,19 @@ fn production_work_makes_room_for_itself_on_a_full_machine() {
             config.tier = Some("preferred".into());
         }),
     );
-    wait("room to be made", || running(&world, "high") == on("one", 1));
+    wait("room to be made", || {
+        running(&world, "high") == on("one", 1)
+    });
     assert_eq!(running(&world, "low"), on("one", 1));
     let tasks = job::tasks(&world).unwrap();
     let messages = tasks.iter().flat_map(|task| &task.task_events);
     let told = messages.filter(|event| event.status == Some(ScheduleStatus::Preempting));
     let told: Vec<_> = told.filter_map(|event| event.message.clone()).collect();
     assert_eq!(told.len(), 2, "{told:?}");
-    let favoured = tasks.iter().find(|task| job::job_of(task) == "high").unwrap();
+    let favoured = tasks
+        .iter()
+        .find(|task| job::job_of(task) == "high")
+        .unwrap();
     let expected = format!("Preempting in favor of {}", job::id_of(favoured));
     assert!(told.iter().all(|message| *message == expected), "{told:?}");
 }

@@ -188,7 +188,9 @@ fn wait(task: &ScheduledTask, target: ScheduleStatus, window: Window) -> Option<
 
 /// For how many seconds each running task has run, ascending.
 fn ages(tasks: &[&ScheduledTask], now: Timestamp) -> Vec<f64> {
-    let running = tasks.iter().filter(|task| task.status == ScheduleStatus::Running);
+    let running = tasks
+        .iter()
+        .filter(|task| task.status == ScheduleStatus::Running);
     let age = |task: &&ScheduledTask| {
         let since = task.last_event_at().unwrap_or_default();
         now.since(since).as_secs_f64()
@@ -322,7 +324,13 @@ mod tests {
     #[test]
     fn job_uptimes_are_quantiles_of_ages_and_non_production_has_names_of_its_own() {
         let tasks: Vec<_> = (0..5)
-            .map(|i| task(i, i < 4, &[(0, S::Pending), (900 + 10 * i as i64, S::Running)]))
+            .map(|i| {
+                task(
+                    i,
+                    i < 4,
+                    &[(0, S::Pending), (900 + 10 * i as i64, S::Running)],
+                )
+            })
             .collect();
         let figures = of(&tasks);
         // Ages are 100, 90, 80 and 70 seconds.
@@ -339,7 +347,11 @@ mod tests {
         assert_eq!(percent(&[task(0, true, &up)]), 100.0);
         // The window is from 940 to 1000; down from 970 until it runs again at 985.
         let lost = task(0, true, &[(0, S::Pending), (1, S::Running), (970, S::Lost)]);
-        let again = task(0, true, &[(970, S::Pending), (975, S::Assigned), (985, S::Running)]);
+        let again = task(
+            0,
+            true,
+            &[(970, S::Pending), (975, S::Assigned), (985, S::Running)],
+        );
         assert_eq!(percent(&[lost.clone(), again]), 75.0);
         let restarted = [(1, S::Running), (970, S::Restarting), (971, S::Killed)];
         assert_eq!(percent(&[task(0, true, &restarted)]), 100.0);
@@ -353,7 +365,12 @@ mod tests {
     #[test]
     fn medians_are_waits_that_ended_in_the_window() {
         let started = |i, at| {
-            let history = [(at - 5, S::Pending), (at - 2, S::Assigned), (at - 1, S::Starting), (at, S::Running)];
+            let history = [
+                (at - 5, S::Pending),
+                (at - 2, S::Assigned),
+                (at - 1, S::Starting),
+                (at, S::Running),
+            ];
             task(i, true, &history)
         };
         let figures = of(&[started(0, 950), started(1, 990), started(2, 900)]);
