@@ -216,8 +216,11 @@ impl Replica {
         let is_up = |peer: &Peer| now.since(peer.heard) < patience && peer.learned.is_some();
         if let Some(newcomer) = change.newcomer(&self.configured.configuration) {
             let peer = leader.peers.get(&newcomer.id);
+            // One that comes back votes when it has its seat, a new one before.
+            let may_wait = matches!(change, Change::Rejoin { .. });
             let is_ready = peer.is_some_and(|peer| {
                 is_up(peer)
+                    && (peer.is_voting || may_wait)
                     && peer.incarnation == newcomer.incarnation
                     && peer.lag(self.acceptor.learned) <= Self::LAG_MAX
             });
@@ -325,13 +328,15 @@ impl Replica {
         if self.acceptor.learned < configured.position {
             return;
         }
-        let is_counted = configured.configuration.counts(self.me) && !self.needs_incarnation;
+        let is_counted = configured.configuration.counts(self.me);
+        // In its first life it has never voted, so it has nothing to remember, and votes even before
+        // it has a seat: if it did not, an ensemble that has just taken it in would be short of a
+        // vote until it learns so.
+        let is_fresh = self.me.incarnation == Incarnation::default() && self.is_formed();
         match self.acceptor.status {
-            // It has never voted, so it has nothing to remember.
-            Status::Starting if self.is_formed() => {
-                self.become_status(Status::Voting);
-            }
-            Status::Recovering if is_counted => {
+            Status::Recovering | Status::Starting
+                if (is_fresh || is_counted) && !self.needs_incarnation =>
+            {
                 // The promises of earlier lives are forgotten; those that still matter were met by
                 // the quorum that chose this entry, under this ballot.
                 if ballot > self.acceptor.promised {
@@ -400,7 +405,10 @@ impl Replica {
             let Join { nonce, .. } = join;
             // An incarnation must not be given out by a leader that has been overtaken, and does
             // not know that it has been given out already.
-            return self.ask_quorum(Asker::Joiner { id: from.id, nonce });
+            return self.ask_quorum(Asker::Joiner {
+                member: from,
+                nonce,
+            });
         }
         let (learned, level) = (self.acceptor.learned, join.feature_level);
         let Role::Leader(leader) = &mut self.role else {
@@ -467,18 +475,20 @@ impl Replica {
     }
 
     /// A quorum has confirmed that this replica leads, so that it knows every incarnation.
-    pub(super) fn welcome(&mut self, id: ReplicaId, nonce: u64) {
+    pub(super) fn welcome(&mut self, member: Member, nonce: u64) {
         let Role::Leader(leader) = &self.role else {
             return;
         };
         let newest = leader.unlearned.last().unwrap_or(&self.configured);
-        let Some(seat) = newest.configuration.members.get(&id) else {
+        let Some(seat) = newest.configuration.members.get(&member.id) else {
             // Its seat is gone: it has to be added as a new member.
             return;
         };
-        let incarnation = Incarnation(seat.incarnation.0.saturating_add(1));
+        // Above what was seated, and above what it may have been given but not been seated with.
+        let highest = seat.incarnation.max(member.incarnation);
+        let incarnation = Incarnation(highest.0.saturating_add(1));
         let ballot = leader.ballot;
-        self.send(id, ballot, Body::Welcome { incarnation, nonce });
+        self.send(member.id, ballot, Body::Welcome { incarnation, nonce });
     }
 
     pub(super) fn on_welcome(&mut self, now: Instant, incarnation: Incarnation, nonce: u64) {

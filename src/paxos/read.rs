@@ -5,7 +5,7 @@
 //! member with the quorum that answers the round, and that member would refuse. So nothing has been
 //! acknowledged by anybody else, and what this leader has learned by the time of asking is all.
 
-use super::ballot::ReplicaId;
+use super::ballot::Member;
 use super::coordinator::Role;
 use super::effect::Effect;
 use super::entry::Position;
@@ -37,7 +37,7 @@ pub(super) struct Waiting {
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Asker {
     /// A replica that needs an incarnation that none has had.
-    Joiner { id: ReplicaId, nonce: u64 },
+    Joiner { member: Member, nonce: u64 },
     /// The owner.
     Owner { token: u64 },
 }
@@ -115,7 +115,7 @@ impl Replica {
                     token,
                     position: read.position,
                 }),
-                Asker::Joiner { id, nonce } => self.welcome(id, nonce),
+                Asker::Joiner { member, nonce } => self.welcome(member, nonce),
             }
         }
         if is_more {

@@ -1,6 +1,6 @@
-//! Three replicas on a network that loses, doubles and reorders, and disks that forget what was not
-//! synced when their replica crashes. One seed decides everything. The checks share nothing with
-//! the core but its values.
+//! A few replicas on a network that loses, doubles and reorders, and disks that forget what was not
+//! synced when their replica crashes, or everything. Members come and go meanwhile. One seed decides
+//! everything. The checks share nothing with the core but its values.
 
 use super::*;
 use crate::base::clock::Instant;
@@ -73,8 +73,21 @@ struct Node {
     unsynced: VecDeque<(Ticket, Vec<Record>)>,
     /// The last position given to the owner.
     given: Position,
-    /// The highest promise ever answered with: must survive every crash.
+    /// The highest promise ever answered with: must survive every crash, though not a lost disk.
     promised: Ballot,
+    /// Whether it has lost its disk and does not vote again yet.
+    is_lost: bool,
+}
+
+/// What happens besides crashes and lost messages.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Plan {
+    /// The replicas start without an ensemble, and form one.
+    forms: bool,
+    /// Members come and go.
+    changes: bool,
+    /// Disks are lost.
+    wipes: bool,
 }
 
 fn seat(member: &Member) -> (ReplicaId, Seat) {
@@ -83,6 +96,33 @@ fn seat(member: &Member) -> (ReplicaId, Seat) {
         address: member.id.to_string().into(),
     };
     (member.id, seat)
+}
+
+impl Node {
+    fn new(me: Member, status: Status) -> Self {
+        Self {
+            core: None,
+            durable: Durable {
+                me,
+                status,
+                promised: Ballot::ZERO,
+                first: Position::FIRST,
+                learned: Position::ZERO,
+                configuration: Configuration::alone(100 + u128::from(me.id.0), me),
+                configured: Position::ZERO,
+                needs_incarnation: false,
+                runs: Vec::new(),
+            },
+            unsynced: VecDeque::new(),
+            given: Position::ZERO,
+            promised: Ballot::ZERO,
+            is_lost: false,
+        }
+    }
+
+    fn initialized(me: Member) -> Self {
+        Self::new(me, Status::Voting)
+    }
 }
 
 struct World {
@@ -96,34 +136,36 @@ struct World {
     /// Rounds that have led: at most one replica each.
     led: BTreeMap<u64, ReplicaId>,
     has_faults: bool,
+    plan: Plan,
+    /// The last position that was acknowledged to whoever proposed it.
+    acknowledged: Position,
+    /// What had been acknowledged when each read was asked for.
+    reads: BTreeMap<u64, Position>,
+    reads_asked: u64,
+    reads_done: u64,
+    /// Configurations learned by anybody.
+    configurations: BTreeMap<Position, Arc<Configuration>>,
+    next_id: u64,
+    size: u64,
 }
 
 impl World {
-    fn new(seed: u64, size: u64) -> Self {
+    fn new(seed: u64, size: u64, plan: Plan) -> Self {
         let members: Vec<Member> = (1..=size)
             .map(|id| Member {
                 id: ReplicaId(id),
                 incarnation: Incarnation(0),
             })
             .collect();
-        let node = |me: &Member| Node {
-            core: None,
-            durable: Durable {
-                me: *me,
-                status: Status::Voting,
-                promised: Ballot::ZERO,
-                first: Position::FIRST,
-                learned: Position::ZERO,
-                configuration: Configuration::majority(7, members.iter().map(seat)),
-                configured: Position::ZERO,
-                needs_incarnation: false,
-                runs: Vec::new(),
-            },
-            unsynced: VecDeque::new(),
-            given: Position::ZERO,
-            promised: Ballot::ZERO,
-        };
-        let nodes = members.iter().map(|me| (me.id, node(me))).collect();
+        let together = Configuration::majority(7, members.iter().map(seat));
+        let nodes = members.iter().map(|me| {
+            let mut node = Node::initialized(*me);
+            if !plan.forms {
+                node.durable.configuration = together.clone();
+            }
+            (me.id, node)
+        });
+        let nodes = nodes.collect();
         let mut world = Self {
             rng: Rng::from_seed(seed),
             now: Instant::from_nanos(1),
@@ -133,6 +175,14 @@ impl World {
             proposed: 0,
             led: BTreeMap::new(),
             has_faults: true,
+            plan,
+            acknowledged: Position::ZERO,
+            reads: BTreeMap::new(),
+            reads_asked: 0,
+            reads_done: 0,
+            configurations: BTreeMap::new(),
+            next_id: size + 1,
+            size,
         };
         for member in members {
             world.restart(member.id);
@@ -174,6 +224,9 @@ impl World {
                 self.network.push((to, message));
             }
             Effect::Learned(run) => run.entries().for_each(|entry| {
+                if core.leading() == Some(entry.ballot) {
+                    self.acknowledged = self.acknowledged.max(entry.position);
+                }
                 let node = self.nodes.get_mut(&id).unwrap();
                 assert_eq!(entry.position, node.given.next(), "{id} is given a gap");
                 node.given = entry.position;
@@ -195,13 +248,28 @@ impl World {
                     "{id} leads blind"
                 );
             }
-            Effect::Broadcast { .. }
-            | Effect::ChangeFailed { .. }
-            | Effect::Configured(_)
+            Effect::Broadcast { message } => {
+                let others = self.nodes.keys().filter(|other| **other != id);
+                let sent = others.map(|other| (*other, message.clone()));
+                self.network.extend(sent);
+            }
+            Effect::Configured(configured) => {
+                let at = self.configurations.entry(configured.position);
+                let known = at.or_insert_with(|| Arc::clone(&configured.configuration));
+                assert_eq!(*known, configured.configuration, "{id} is configured otherwise");
+            }
+            Effect::ReadReady { token, position } => {
+                let acknowledged = self.reads.remove(&token).unwrap();
+                assert!(position >= acknowledged, "{id} reads from the past");
+                assert!(self.node(id).given >= position, "{id} has not been given what it reads");
+                self.reads_done += 1;
+            }
+            Effect::ReadFailed { token } => {
+                self.reads.remove(&token).unwrap();
+            }
+            Effect::ChangeFailed { .. }
             | Effect::Discarded { .. }
             | Effect::Leader(_)
-            | Effect::ReadFailed { .. }
-            | Effect::ReadReady { .. }
             | Effect::Status(_) => {}
             Effect::Read {
                 peer,
@@ -256,7 +324,8 @@ impl World {
         node.given = node.durable.learned;
         let options = Options {
             timing,
-            has_peers: node.durable.configuration.members.len() > 1,
+            address: node.durable.me.id.to_string().into(),
+            has_peers: self.size > 1 || id.0 > 1,
             ..Options::default()
         };
         node.core = Some(Replica::new(node.durable.recovered(), options));
@@ -275,6 +344,123 @@ impl World {
         }
     }
 
+    /// The disk is gone; the replica knows who it is, and that it has lost everything.
+    ///
+    /// Only as many at a time as can be lost without losing what a quorum holds.
+    fn wipe(&mut self, id: ReplicaId) {
+        let lost = self.nodes.values().filter(|node| node.is_lost).count();
+        let known = self.nodes.values().map(|node| &node.durable.configuration);
+        let known = known.chain(self.configurations.values().map(AsRef::as_ref));
+        // Also those that are under way.
+        let asked = self.nodes.values().flat_map(|node| &node.unsynced);
+        let asked = asked.flat_map(|(_, records)| records).filter_map(|record| match record {
+            Record::Run(run) => Some(run),
+            _ => None,
+        });
+        let runs = self.nodes.values().flat_map(|node| &node.durable.runs);
+        let values = runs.chain(asked).flat_map(|run| run.values.iter());
+        let known = known.chain(values.filter_map(|value| match value {
+            Value::Configure(configuration) => Some(configuration.as_ref()),
+            _ => None,
+        }));
+        let spare = known.filter(|c| c.cluster == 7).map(|c| c.members.len() - c.quorum as usize);
+        let is_formed = self.nodes.values().all(|node| node.durable.configured > Position::ZERO);
+        let changes = self.nodes.values().any(|node| match &node.core {
+            Some(core) => {
+                matches!(&core.role, super::coordinator::Role::Leader(l) if l.change.is_some())
+            }
+            None => false,
+        });
+        if changes || lost >= spare.min().unwrap_or(0) || !is_formed || !self.has_faults {
+            return;
+        }
+        self.crash(id);
+        // What was asked of the process that has ended is not answered.
+        let forgets_life = self.rng.one_in(2);
+        let node = self.node(id);
+        node.unsynced.clear();
+        let mut me = node.durable.me;
+        if forgets_life {
+            me.incarnation = Incarnation(0);
+        }
+        let configuration = node.durable.configuration.clone();
+        *node = Node::new(me, Status::Recovering);
+        node.durable.needs_incarnation = true;
+        node.durable.configuration.cluster = configuration.cluster;
+        node.is_lost = true;
+    }
+
+    /// Somebody changes the ensemble.
+    fn change(&mut self, id: ReplicaId) {
+        if !self.has_faults {
+            return;
+        }
+        let others: Vec<ReplicaId> = self.nodes.keys().copied().collect();
+        let other = others[self.rng.index(others.len())];
+        let kind = self.rng.below(6);
+        if kind == 3 && self.nodes.values().any(|node| node.is_lost) {
+            // Who removes a healthy member while another is lost asks for a standstill.
+            return;
+        }
+        if kind == 0 && self.nodes.len() < 6 {
+            let member = Member {
+                id: ReplicaId(self.next_id),
+                incarnation: Incarnation(0),
+            };
+            self.next_id += 1;
+            self.nodes.insert(member.id, Node::initialized(member));
+            self.restart(member.id);
+        }
+        let newcomer = self.nodes.get(&other).map(|node| node.durable.me).unwrap();
+        self.with(id, |core, now, rng| {
+            let Some(ballot) = core.leading() else {
+                return;
+            };
+            let size = core.configuration().members.len();
+            let address = newcomer.id.to_string().into();
+            let change = match kind {
+                0..3 => Change::Add {
+                    member: newcomer,
+                    address,
+                },
+                3 if size > 1 => Change::Remove { id: other },
+                4 => Change::Quorum {
+                    size: 1 + u32::try_from(size / 2).unwrap(),
+                },
+                _ => {
+                    core.hand_over(now, rng);
+                    return;
+                }
+            };
+            // A refusal is an answer too.
+            core.change(now, ballot, change, rng).ok();
+        });
+    }
+
+    fn read(&mut self, id: ReplicaId) {
+        let token = self.reads_asked;
+        self.reads_asked += 1;
+        self.reads.insert(token, self.acknowledged);
+        let is_up = self.node(id).core.is_some();
+        self.with(id, |core, now, rng| core.read(now, token, rng));
+        if !is_up {
+            self.reads.remove(&token);
+        }
+    }
+
+    fn form(&mut self) {
+        let all = self.nodes.values().map(|node| node.core.as_ref());
+        let Some(all) = all.collect::<Option<Vec<_>>>() else {
+            return;
+        };
+        if all.iter().any(|core| core.is_bound()) {
+            return;
+        }
+        let members: Vec<Member> = all.iter().map(|core| core.me()).collect();
+        let together = Configuration::majority(7, members.iter().map(seat));
+        self.with(members[0].id, |core, now, rng| core.form(now, together, rng));
+    }
+
     fn sync(&mut self, id: ReplicaId) {
         let count = 1 + self.rng.index(4);
         let node = self.node(id);
@@ -288,6 +474,7 @@ impl World {
             }
             done = Some(ticket);
         }
+        node.is_lost &= node.durable.status != Status::Voting;
         if let Some(ticket) = done {
             self.with(id, |core, now, rng| core.handle_persisted(now, ticket, rng));
         }
@@ -343,13 +530,24 @@ impl World {
                 }
             }
             50..80 => self.sync(id),
-            80..90 => self.propose(id),
+            80..88 => self.propose(id),
+            88 => self.read(id),
+            89 => self.disconnect(id),
             90 if self.has_faults => self.crash(id),
+            91 if self.plan.wipes && self.rng.one_in(8) => self.wipe(id),
+            92 if self.plan.changes && self.rng.one_in(4) => self.change(id),
+            93 if self.plan.forms => self.form(),
             _ => self.restart(id),
         }
         for id in self.nodes.keys().copied().collect::<Vec<_>>() {
             self.with(id, Replica::handle_timeout);
         }
+    }
+
+    /// A connection breaks, whether its other end is gone or not.
+    fn disconnect(&mut self, id: ReplicaId) {
+        let other = self.any_node();
+        self.with(id, |core, now, rng| core.handle_disconnected(now, other, rng));
     }
 
     fn heal(&mut self) {
@@ -362,7 +560,45 @@ impl World {
     /// Everybody is up and has been given everything, and a new entry gets through.
     fn is_settled(&self, since: usize) -> bool {
         let last = self.chosen.last_key_value().map(|(at, _)| *at);
-        self.chosen.len() > since && self.nodes.values().all(|n| Some(n.given) == last)
+        let Some((_, newest)) = self.configurations.last_key_value() else {
+            return false;
+        };
+        let is_settled = |(id, node): (&ReplicaId, &Node)| {
+            let core = node.core.as_ref();
+            let counts = core.is_some_and(|core| newest.counts(core.me()));
+            let votes = core.is_some_and(|core| core.status() == Status::Voting);
+            !newest.members.contains_key(id) || (counts && votes && Some(node.given) == last)
+        };
+        self.chosen.len() > since && self.nodes.iter().all(is_settled)
+    }
+
+    fn describe(&self) -> String {
+        let last = self.chosen.last_key_value().map(|(at, _)| at.0);
+        let mut text = format!("chosen to {last:?}, {} messages\n", self.network.len());
+        for (id, node) in &self.nodes {
+            let Some(core) = &node.core else {
+                text += &format!("{id} down\n");
+                continue;
+            };
+            text += &format!(
+                "{id} {:?} {:?} given {} learned {} end {} promised {} configured {} {:?} leads {:?} \
+                 hears {:?} needs {} peers {:?}\n",
+                core.me().incarnation,
+                core.status(),
+                node.given,
+                core.learned(),
+                core.end(),
+                core.promised(),
+                core.configured(),
+                core.configuration(),
+                core.leading(),
+                core.leader(),
+                core.needs_incarnation(),
+                core.peers(),
+            );
+            text += &format!("{:?} deadline {:?} now {:?}\n", core.role, core.deadline(), self.now);
+        }
+        text
     }
 
     /// What is on each disk is what was chosen.
@@ -382,8 +618,16 @@ impl World {
     }
 }
 
-fn run(seed: u64, size: u64, steps: usize) -> u64 {
-    let mut world = World::new(seed, size);
+/// How many seeds to run: many more in the long mode.
+fn seeds(count: u64) -> u64 {
+    match std::env::var("AURORA_LONG") {
+        Ok(_) => count * 50,
+        Err(_) => count,
+    }
+}
+
+fn run(seed: u64, size: u64, steps: usize, plan: Plan) -> u64 {
+    let mut world = World::new(seed, size, plan);
     for _ in 0..steps {
         world.step();
     }
@@ -399,7 +643,8 @@ fn run(seed: u64, size: u64, steps: usize) -> u64 {
         left -= 1;
         assert!(
             left > 0,
-            "seed {seed}: no progress after the faults have ended"
+            "seed {seed}: no progress after the faults have ended\n{}",
+            world.describe()
         );
     }
     world.check_disks();
@@ -409,8 +654,8 @@ fn run(seed: u64, size: u64, steps: usize) -> u64 {
 #[test]
 fn three_replicas_agree_and_forget_nothing_under_faults() {
     let mut chosen = 0;
-    for seed in 0..60 {
-        chosen += run(seed, 3, 3_000);
+    for seed in 0..seeds(60) {
+        chosen += run(seed, 3, 3_000, Plan::default());
     }
     assert!(chosen > 60 * 50, "only {chosen} entries were chosen");
 }
@@ -418,13 +663,58 @@ fn three_replicas_agree_and_forget_nothing_under_faults() {
 #[test]
 fn five_replicas_agree_and_forget_nothing_under_faults() {
     for seed in 100..120 {
-        run(seed, 5, 3_000);
+        run(seed, 5, 3_000, Plan::default());
     }
 }
 
 #[test]
 fn a_lone_replica_forgets_nothing_under_crashes() {
     for seed in 200..230 {
-        assert!(run(seed, 1, 2_000) > 20);
+        assert!(run(seed, 1, 2_000, Plan::default()) > 20);
+    }
+}
+
+#[test]
+fn an_ensemble_is_formed_under_faults() {
+    let plan = Plan {
+        forms: true,
+        ..Plan::default()
+    };
+    for seed in 300..300 + seeds(30) {
+        run(seed, 3, 2_000, plan);
+    }
+}
+
+#[test]
+fn members_come_and_go_under_faults() {
+    let plan = Plan {
+        changes: true,
+        ..Plan::default()
+    };
+    for seed in 400..400 + seeds(40) {
+        run(seed, 1 + 2 * (seed % 3), 4_000, plan);
+    }
+}
+
+#[test]
+fn members_that_lose_their_disk_come_back_under_faults() {
+    let plan = Plan {
+        wipes: true,
+        ..Plan::default()
+    };
+    for seed in 500..500 + seeds(40) {
+        run(seed, 3 + 2 * (seed % 2), 4_000, plan);
+    }
+}
+
+#[test]
+fn everything_at_once() {
+    let plan = Plan {
+        forms: true,
+        changes: true,
+        wipes: true,
+    };
+    for seed in 600..600 + seeds(40) {
+        run(seed, 3, 5_000, plan);
     }
 }
