@@ -256,12 +256,18 @@ impl World {
             Effect::Configured(configured) => {
                 let at = self.configurations.entry(configured.position);
                 let known = at.or_insert_with(|| Arc::clone(&configured.configuration));
-                assert_eq!(*known, configured.configuration, "{id} is configured otherwise");
+                assert_eq!(
+                    *known, configured.configuration,
+                    "{id} is configured otherwise"
+                );
             }
             Effect::ReadReady { token, position } => {
                 let acknowledged = self.reads.remove(&token).unwrap();
                 assert!(position >= acknowledged, "{id} reads from the past");
-                assert!(self.node(id).given >= position, "{id} has not been given what it reads");
+                assert!(
+                    self.node(id).given >= position,
+                    "{id} has not been given what it reads"
+                );
                 self.reads_done += 1;
             }
             Effect::ReadFailed { token } => {
@@ -353,18 +359,25 @@ impl World {
         let known = known.chain(self.configurations.values().map(AsRef::as_ref));
         // Also those that are under way.
         let asked = self.nodes.values().flat_map(|node| &node.unsynced);
-        let asked = asked.flat_map(|(_, records)| records).filter_map(|record| match record {
-            Record::Run(run) => Some(run),
-            _ => None,
-        });
+        let asked = asked
+            .flat_map(|(_, records)| records)
+            .filter_map(|record| match record {
+                Record::Run(run) => Some(run),
+                _ => None,
+            });
         let runs = self.nodes.values().flat_map(|node| &node.durable.runs);
         let values = runs.chain(asked).flat_map(|run| run.values.iter());
         let known = known.chain(values.filter_map(|value| match value {
             Value::Configure(configuration) => Some(configuration.as_ref()),
             _ => None,
         }));
-        let spare = known.filter(|c| c.cluster == 7).map(|c| c.members.len() - c.quorum as usize);
-        let is_formed = self.nodes.values().all(|node| node.durable.configured > Position::ZERO);
+        let spare = known
+            .filter(|c| c.cluster == 7)
+            .map(|c| c.members.len() - c.quorum as usize);
+        let is_formed = self
+            .nodes
+            .values()
+            .all(|node| node.durable.configured > Position::ZERO);
         let changes = self.nodes.values().any(|node| match &node.core {
             Some(core) => {
                 matches!(&core.role, super::coordinator::Role::Leader(l) if l.change.is_some())
@@ -458,7 +471,9 @@ impl World {
         }
         let members: Vec<Member> = all.iter().map(|core| core.me()).collect();
         let together = Configuration::majority(7, members.iter().map(seat));
-        self.with(members[0].id, |core, now, rng| core.form(now, together, rng));
+        self.with(members[0].id, |core, now, rng| {
+            core.form(now, together, rng)
+        });
     }
 
     fn sync(&mut self, id: ReplicaId) {
@@ -547,7 +562,9 @@ impl World {
     /// A connection breaks, whether its other end is gone or not.
     fn disconnect(&mut self, id: ReplicaId) {
         let other = self.any_node();
-        self.with(id, |core, now, rng| core.handle_disconnected(now, other, rng));
+        self.with(id, |core, now, rng| {
+            core.handle_disconnected(now, other, rng)
+        });
     }
 
     fn heal(&mut self) {
@@ -596,7 +613,12 @@ impl World {
                 core.needs_incarnation(),
                 core.peers(),
             );
-            text += &format!("{:?} deadline {:?} now {:?}\n", core.role, core.deadline(), self.now);
+            text += &format!(
+                "{:?} deadline {:?} now {:?}\n",
+                core.role,
+                core.deadline(),
+                self.now
+            );
         }
         text
     }
