@@ -4,7 +4,7 @@ use super::json::{self, Field, JsonError};
 use super::logger::Logger;
 use super::mustache::{ReferenceError, Values};
 use super::order::Order;
-use crate::supervise::{HealthPolicy, Lifecycle, ProcessDefinition, TaskDefinition};
+use crate::supervise::{HealthPolicy, Lifecycle, ProcessDefinition, StatusCheck, TaskDefinition};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -45,6 +45,16 @@ pub(super) struct HttpProbe {
     pub(super) code: u16,
 }
 
+/// How one status check is made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct ProbeDefinition {
+    pub(super) probe: HealthProbe,
+    /// After this time it has failed.
+    pub(super) timeout: Duration,
+    /// Whether the snooze file makes it good unseen.
+    pub(super) can_snooze: bool,
+}
+
 /// The task's own shutdown endpoints.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct ShutdownEndpoints {
@@ -59,8 +69,8 @@ pub(super) struct Definition {
     pub(super) task: TaskDefinition,
     /// How each process logs.
     pub(super) loggers: Vec<Logger>,
-    pub(super) probe: Option<HealthProbe>,
-    pub(super) probe_timeout: Duration,
+    /// How each of the task's status checks is made.
+    pub(super) probes: Vec<ProbeDefinition>,
     pub(super) endpoints: Option<ShutdownEndpoints>,
 }
 
@@ -86,7 +96,7 @@ impl Definition {
             filled("health_check_config")?,
             filled("lifecycle")?,
         );
-        let (probe, policy, probe_timeout) =
+        let (probe, policy, timeout) =
             read_health(&Field::new("health_check_config", &health), &ports)?;
         let (endpoints, lifecycle) = read_lifecycle(&Field::new("lifecycle", &lifecycle), &ports)?;
         let task = Field::new("task", &task);
@@ -96,13 +106,23 @@ impl Definition {
         }
         let mut task = read_task(&task)?;
         task.kill_wait = Duration::from_millis(order.kill_wait_ms);
-        task.health = probe.is_some().then_some(policy);
+        let mut probes = Vec::new();
+        if let Some(probe) = probe {
+            task.checks.push(StatusCheck {
+                failure: "Failed health check! ",
+                policy,
+            });
+            probes.push(ProbeDefinition {
+                probe,
+                timeout,
+                can_snooze: true,
+            });
+        }
         task.lifecycle = lifecycle;
         Ok(Self {
             task,
             loggers,
-            probe,
-            probe_timeout,
+            probes,
             endpoints,
         })
     }
@@ -192,7 +212,7 @@ fn read_task(task: &Field<'_>) -> Result<TaskDefinition, JsonError> {
         finalization_wait: task.seconds_or("finalization_wait", 30.0)?,
         kill_wait: Duration::ZERO,
         lifecycle: None,
-        health: None,
+        checks: Vec::new(),
     })
 }
 
@@ -316,8 +336,8 @@ mod tests {
         assert_eq!(task.processes[1].cmdline, "run 31000");
         assert!(task.processes[1].daemon);
         assert_eq!(task.finalization_wait, Duration::from_secs(3));
-        assert_eq!(task.health.unwrap().grace_checks, 2);
-        let Some(HealthProbe::Http(probe)) = definition.probe else {
+        assert_eq!(task.checks[0].policy.grace_checks, 2);
+        let Some(HealthProbe::Http(probe)) = definition.probes.first().map(|it| &it.probe) else {
             panic!("no http probe");
         };
         assert_eq!((probe.port, probe.path.as_str()), (31_000, "/up"));

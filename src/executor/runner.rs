@@ -15,7 +15,8 @@ use super::probe::Probe;
 use super::states;
 use crate::base::clock::{self, Instant};
 use crate::model::TaskState;
-use crate::supervise::{Effect, Endpoint, Exit, KillReason, ProcessSignal, Run, Supervisor};
+use crate::supervise::{CheckId, Effect, Endpoint, Exit, KillReason, ProcessSignal};
+use crate::supervise::{Run, Supervisor};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::Signal;
@@ -63,7 +64,8 @@ pub(super) struct Runner {
     pids: BTreeMap<Run, i32>,
     logs: Logs,
     call: Option<Call>,
-    probe: Option<Probe>,
+    /// The checks under way.
+    probes: BTreeMap<CheckId, Probe>,
     write_again: Option<Instant>,
     is_over: bool,
 }
@@ -83,7 +85,7 @@ impl Runner {
             runs: BTreeMap::new(),
             pids: BTreeMap::new(),
             call: None,
-            probe: None,
+            probes: BTreeMap::new(),
             write_again: None,
             is_over: false,
         };
@@ -152,7 +154,7 @@ impl Runner {
         let deadlines = [
             self.start.supervisor.deadline(),
             self.call.as_ref().map(Call::deadline),
-            self.probe.as_ref().map(Probe::deadline),
+            self.probes.values().map(Probe::deadline).min(),
             self.write_again,
             self.logs.deadline(),
         ];
@@ -175,7 +177,7 @@ impl Runner {
         if let Some(call) = &self.call {
             fds.push(PollFd::new(call.fd(), flags(call.wants_write())));
         }
-        if let Some(probe) = self.probe.as_ref().filter(|it| !it.is_drained()) {
+        for probe in self.probes.values().filter(|it| !it.is_drained()) {
             fds.push(PollFd::new(probe.fd(), flags(probe.wants_write())));
         }
         match poll(&mut fds, timeout) {
@@ -250,14 +252,20 @@ impl Runner {
             self.apply_effects();
             self.runs.remove(&pid);
             self.pids.remove(&run);
-        } else if let Some(mut probe) = self.probe.take_if(|probe| probe.is_child(pid)) {
+        } else if let Some((check, mut probe)) = self.take_probe(|probe| probe.is_child(pid)) {
             let outcome = probe.handle_exit(match exit {
                 Exit::Code(code) => code,
                 Exit::Signal(signal) => -signal,
             });
             probe.drop_now();
-            self.start.supervisor.handle_checked(now, outcome);
+            self.start.supervisor.handle_checked(now, check, outcome);
         }
+    }
+
+    fn take_probe(&mut self, is_wanted: impl Fn(&Probe) -> bool) -> Option<(CheckId, Probe)> {
+        let mut all = self.probes.iter();
+        let check = *all.find(|(_, probe)| is_wanted(probe))?.0;
+        self.probes.remove_entry(&check)
     }
 
     fn poll_calls(&mut self) {
@@ -266,25 +274,27 @@ impl Runner {
             self.call = None;
             self.start.supervisor.handle_posted(now, answer.is_ok());
         }
-        if let Some(outcome) = self.probe.as_mut().and_then(|probe| probe.poll(now)) {
-            if let Some(probe) = self.probe.take() {
+        let over = |(check, probe): (&CheckId, &mut Probe)| Some((*check, probe.poll(now)?));
+        let over: Vec<_> = self.probes.iter_mut().filter_map(over).collect();
+        for (check, outcome) in over {
+            if let Some(probe) = self.probes.remove(&check) {
                 probe.drop_now();
             }
-            self.start.supervisor.handle_checked(now, outcome);
+            self.start.supervisor.handle_checked(now, check, outcome);
         }
     }
 
     fn apply_effects(&mut self) {
         while let Some(effect) = self.start.supervisor.poll_effect() {
             match effect {
-                Effect::CheckHealth => self.check_health(),
+                Effect::Check(check) => self.begin_check(check),
                 Effect::End => self.is_over = true,
                 Effect::KillAll => self.kill_all(),
                 Effect::Post(endpoint) => self.post(endpoint),
                 Effect::Report { state, message } => self.record_task(state, message),
                 Effect::Start(run) => self.start_run(run),
                 Effect::StopChecks => {
-                    if let Some(probe) = self.probe.take() {
+                    for probe in std::mem::take(&mut self.probes).into_values() {
                         probe.drop_now();
                     }
                 }
@@ -398,24 +408,27 @@ impl Runner {
         }
     }
 
-    fn check_health(&mut self) {
+    fn begin_check(&mut self, check: CheckId) {
         let now = clock::now();
-        if self.start.sandbox.join(SNOOZE_FILE).exists() {
-            return self.start.supervisor.handle_checked(now, None);
+        let supervisor = &mut self.start.supervisor;
+        let Some(definition) = self.start.definition.probes.get(check.0) else {
+            return supervisor.handle_checked(now, check, None);
+        };
+        if definition.can_snooze && self.start.sandbox.join(SNOOZE_FILE).exists() {
+            return supervisor.handle_checked(now, check, None);
         }
-        let deadline = now + self.start.definition.probe_timeout;
-        let begun = match &self.start.definition.probe {
-            None => return self.start.supervisor.handle_checked(now, None),
-            Some(HealthProbe::Shell(command)) => {
+        let deadline = now + definition.timeout;
+        let begun = match &definition.probe {
+            HealthProbe::Shell(command) => {
                 let spawned = self.spawn(command, Output::Pipe).start();
                 let spawned = spawned.map_err(|error| error.to_string());
                 spawned.and_then(|it| Probe::of_shell(command, it, deadline))
             }
-            Some(HealthProbe::Http(probe)) => Probe::of_http(probe, deadline),
+            HealthProbe::Http(probe) => Probe::of_http(probe, deadline),
         };
         match begun {
-            Ok(probe) => self.probe = Some(probe),
-            Err(why) => self.start.supervisor.handle_checked(now, Some(why)),
+            Ok(probe) => drop(self.probes.insert(check, probe)),
+            Err(why) => self.start.supervisor.handle_checked(now, check, Some(why)),
         }
     }
 

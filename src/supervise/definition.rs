@@ -48,6 +48,18 @@ pub struct HealthPolicy {
     pub min_consecutive_successes: u32,
 }
 
+/// Something beside the processes that has a say in whether a task runs: a health check today, and whatever else
+/// has to be so for a task to count as running. All of a task's checks are one list.
+///
+/// The supervisor decides when a check is due and what its result means; how it is made is the executor's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StatusCheck {
+    /// What is said before the reason of a failure.
+    pub failure: &'static str,
+    /// When it is due and how its results are counted.
+    pub policy: HealthPolicy,
+}
+
 /// A task: its processes and how they hang together.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TaskDefinition {
@@ -65,8 +77,8 @@ pub struct TaskDefinition {
     pub kill_wait: Duration,
     /// Asked before signals are sent, if the task has such endpoints.
     pub lifecycle: Option<Lifecycle>,
-    /// Decides when the task is running; without it a task that started is.
-    pub health: Option<HealthPolicy>,
+    /// The task is running when all of them say so, and fails when one does; without any, one that started runs.
+    pub checks: Vec<StatusCheck>,
 }
 
 /// Why a task cannot run as it is described.

@@ -17,6 +17,7 @@
 //! predecessors finished, never over `max_concurrency`; regular processes start only in Active, final ones
 //! only in Finalizing; exactly one terminal report is made, and it is the last.
 
+mod checks;
 mod definition;
 mod health;
 pub mod limits;
@@ -25,5 +26,8 @@ mod supervisor;
 #[cfg(test)]
 mod tests;
 
-pub use definition::{DefinitionError, HealthPolicy, Lifecycle, ProcessDefinition, TaskDefinition};
+pub use checks::CheckId;
+pub use definition::{
+    DefinitionError, HealthPolicy, Lifecycle, ProcessDefinition, StatusCheck, TaskDefinition,
+};
 pub use supervisor::{Effect, Endpoint, Exit, KillReason, ProcessSignal, Run, Supervisor};

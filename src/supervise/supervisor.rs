@@ -1,7 +1,7 @@
 //! The life of one task, from its first process to its terminal report.
 
+use super::checks::{CheckId, Checks, News};
 use super::definition::{DefinitionError, TaskDefinition};
-use super::health::{Health, Verdict};
 use super::plan::{Phase, Plan, RunEnd};
 use crate::base::clock::Instant;
 use crate::model::TaskState;
@@ -70,8 +70,8 @@ impl KillReason {
 /// What has to be done, in this order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Effect {
-    /// Check the task's health; answered by [`Supervisor::handle_checked`].
-    CheckHealth,
+    /// Make a status check; answered by [`Supervisor::handle_checked`].
+    Check(CheckId),
     /// The task is over; nothing follows.
     End,
     /// SIGKILL to every descendant.
@@ -87,7 +87,7 @@ pub enum Effect {
     },
     /// Start a run; answered by `handle_started` or `handle_start_failed`.
     Start(Run),
-    /// Drop the health check that is under way, if any.
+    /// Drop the checks that are under way, if any.
     StopChecks,
     /// Signal the process group of a run whose leader just ended.
     Sweep {
@@ -129,9 +129,7 @@ pub struct Supervisor {
     plan: Plan,
     stage: Stage,
     effects: VecDeque<Effect>,
-    health: Option<Health>,
-    /// When the next check is due; none while one is under way or none is wanted.
-    next_check: Option<Instant>,
+    checks: Checks,
     is_running: bool,
     /// No child of any kind is there, as far as was told.
     is_childless: bool,
@@ -146,13 +144,12 @@ impl Supervisor {
     ///
     /// The rule of planning that the definition breaks.
     pub fn new(definition: TaskDefinition, now: Instant) -> Result<Self, DefinitionError> {
-        let health = definition.health.map(Health::new);
+        let checks = Checks::new(&definition.checks);
         let mut new = Self {
             plan: Plan::new(definition)?,
             stage: Stage::Active,
             effects: VecDeque::new(),
-            health,
-            next_check: None,
+            checks,
             is_running: false,
             is_childless: true,
             forced: None,
@@ -188,7 +185,7 @@ impl Supervisor {
             } => Some(give_up.min(next_round)),
             Stage::Ended => None,
         };
-        match (stage, self.next_check) {
+        match (stage, self.checks.deadline()) {
             (Some(a), Some(b)) => Some(a.min(b)),
             (a, b) => a.or(b),
         }
@@ -198,14 +195,11 @@ impl Supervisor {
     pub fn handle_started(&mut self, now: Instant, run: Run) {
         debug_assert_eq!(self.plan.active_run(run.process), Some(run.number));
         if !self.is_running && self.stage == Stage::Active {
-            match &self.health {
-                None => {
-                    let why = "No health-check defined, task is assumed healthy.";
-                    self.run_healthy(why);
-                }
-                Some(_) if self.next_check.is_none() => self.next_check = Some(now),
-                Some(_) => {}
+            if self.checks.is_empty() {
+                let why = "No health-check defined, task is assumed healthy.";
+                self.run_healthy(why);
             }
+            self.checks.begin(now);
         }
         self.step(now);
     }
@@ -271,17 +265,13 @@ impl Supervisor {
         self.step(now);
     }
 
-    /// A health check has ended: without a reason, well.
-    pub fn handle_checked(&mut self, now: Instant, failure: Option<String>) {
+    /// A check has ended: without a reason, well.
+    pub fn handle_checked(&mut self, now: Instant, check: CheckId, failure: Option<String>) {
         if self.stage != Stage::Active {
             return;
         }
-        let Some(health) = &mut self.health else {
-            return;
-        };
-        self.next_check = Some(now + health.policy().interval);
-        let verdict = health.handle_checked(failure);
-        self.handle_verdict(now, verdict);
+        let news = self.checks.handle_checked(now, check, failure);
+        self.handle_news(now, news);
         self.step(now);
     }
 
@@ -323,20 +313,17 @@ impl Supervisor {
         self.report(TaskState::Running, Some(message.to_owned()));
     }
 
-    fn handle_verdict(&mut self, now: Instant, verdict: Verdict) {
-        match verdict {
-            Verdict::Undecided => {}
-            Verdict::Healthy => self.run_healthy("Task is healthy."),
-            Verdict::Unhealthy(reason) => {
-                let message = format!("Failed health check! {reason}");
-                self.shut_down(now, (TaskState::Failed, message));
-            }
+    fn handle_news(&mut self, now: Instant, news: Option<News>) {
+        match news {
+            None => {}
+            Some(News::AllGood) => self.run_healthy("Task is healthy."),
+            Some(News::Bad(message)) => self.shut_down(now, (TaskState::Failed, message)),
+            Some(News::Begin(check)) => self.effects.push_back(Effect::Check(check)),
         }
     }
 
     fn stop_checks(&mut self) {
-        if self.health.take().is_some() {
-            self.next_check = None;
+        if self.checks.stop() {
             self.effects.push_back(Effect::StopChecks);
         }
     }
@@ -421,24 +408,10 @@ impl Supervisor {
                 break;
             }
         }
-        self.begin_check(now);
+        while let Some(news) = self.checks.poll(now) {
+            self.handle_news(now, Some(news));
+        }
         self.check_invariants();
-    }
-
-    fn begin_check(&mut self, now: Instant) {
-        if self.next_check.is_none_or(|due| due > now) {
-            return;
-        }
-        self.next_check = None;
-        let Some(health) = &self.health else {
-            return;
-        };
-        match health.begin() {
-            Verdict::Undecided => self.effects.push_back(Effect::CheckHealth),
-            verdict @ (Verdict::Healthy | Verdict::Unhealthy(_)) => {
-                self.handle_verdict(now, verdict);
-            }
-        }
     }
 
     fn advance(&mut self, now: Instant) {
@@ -513,7 +486,7 @@ impl Supervisor {
             );
         }
         assert!(
-            self.next_check.is_none() || self.stage == Stage::Active,
+            self.checks.deadline().is_none() || self.stage == Stage::Active,
             "health is checked of a task that is ending"
         );
     }

@@ -5,7 +5,7 @@ use crate::base::clock::Instant;
 use crate::base::rng::Rng;
 use crate::model::TaskState;
 use proptest::prelude::*;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 fn process(name: &str) -> ProcessDefinition {
@@ -29,8 +29,31 @@ fn task(processes: Vec<ProcessDefinition>) -> TaskDefinition {
         finalization_wait: Duration::from_secs(30),
         kill_wait: Duration::from_secs(60),
         lifecycle: None,
-        health: None,
+        checks: Vec::new(),
     }
+}
+
+fn check(interval: u64, failures: u32, successes: u32) -> StatusCheck {
+    StatusCheck {
+        failure: "Failed health check! ",
+        policy: HealthPolicy {
+            interval: Duration::from_secs(interval),
+            grace_checks: 0,
+            max_consecutive_failures: failures,
+            min_consecutive_successes: successes,
+        },
+    }
+}
+
+/// What happened, for the judge of the random tasks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Event {
+    Checked(CheckId, bool),
+    End(usize, Exit),
+    Kill,
+    NotStarted(usize),
+    Report(TaskState),
+    Start(Run),
 }
 
 fn names(names: &[&str]) -> Vec<String> {
@@ -50,6 +73,11 @@ struct World {
     reports: Vec<(TaskState, Option<String>)>,
     posts: Vec<Endpoint>,
     checks: u32,
+    /// Checks whose result is awaited.
+    open: BTreeSet<CheckId>,
+    /// Process indexes that cannot be started.
+    unstartable: BTreeSet<usize>,
+    trace: Vec<(Instant, Event)>,
     is_over: bool,
 }
 
@@ -67,36 +95,70 @@ impl World {
             reports: Vec::new(),
             posts: Vec::new(),
             checks: 0,
+            open: BTreeSet::new(),
+            unstartable: BTreeSet::new(),
+            trace: Vec::new(),
             is_over: false,
         };
         world.settle();
         world
     }
 
+    fn note(&mut self, event: Event) {
+        self.trace.push((self.now, event));
+    }
+
+    fn end_run(&mut self, run: Run, exit: Exit) {
+        self.note(Event::End(run.process, exit));
+        self.supervisor.handle_exit(self.now, run, exit);
+    }
+
+    fn answer(&mut self, id: usize, failure: Option<&str>) {
+        self.open.remove(&CheckId(id));
+        self.note(Event::Checked(CheckId(id), failure.is_none()));
+        let failure = failure.map(str::to_owned);
+        self.supervisor
+            .handle_checked(self.now, CheckId(id), failure);
+        self.settle();
+    }
+
     fn settle(&mut self) {
         while let Some(effect) = self.supervisor.poll_effect() {
             assert!(!self.is_over, "{effect:?} after the end");
             match effect {
-                Effect::CheckHealth => self.checks += 1,
+                Effect::Check(check) => {
+                    self.checks += 1;
+                    assert!(self.open.insert(check), "{check:?} is under way");
+                }
                 Effect::End => self.is_over = true,
                 Effect::KillAll => {
                     self.orphans = 0;
                     for run in std::mem::take(&mut self.running) {
-                        self.supervisor.handle_exit(self.now, run, Exit::Signal(9));
+                        self.end_run(run, Exit::Signal(9));
                     }
                 }
                 Effect::Post(endpoint) => self.posts.push(endpoint),
-                Effect::Report { state, message } => self.reports.push((state, message)),
-                Effect::Start(run) => {
-                    assert!(self.running.insert(run), "{run:?} twice");
-                    self.starts.push((run.process, self.now));
-                    self.supervisor.handle_started(self.now, run);
+                Effect::Report { state, message } => {
+                    self.note(Event::Report(state));
+                    self.reports.push((state, message));
                 }
-                Effect::StopChecks | Effect::Sweep { .. } | Effect::TerminateOrphans => {}
+                Effect::Start(run) => {
+                    self.note(Event::Start(run));
+                    self.starts.push((run.process, self.now));
+                    if self.unstartable.contains(&run.process) {
+                        self.note(Event::NotStarted(run.process));
+                        self.supervisor.handle_start_failed(self.now, run);
+                    } else {
+                        assert!(self.running.insert(run), "{run:?} twice");
+                        self.supervisor.handle_started(self.now, run);
+                    }
+                }
+                Effect::StopChecks => self.open.clear(),
+                Effect::Sweep { .. } | Effect::TerminateOrphans => {}
                 Effect::Terminate(run) => {
                     let dies = !self.stubborn.contains(&run.process);
                     if dies && self.running.remove(&run) {
-                        self.supervisor.handle_exit(self.now, run, Exit::Signal(15));
+                        self.end_run(run, Exit::Signal(15));
                     }
                 }
             }
@@ -113,7 +175,7 @@ impl World {
             .find(|run| run.process == process)
             .unwrap();
         self.running.remove(&run);
-        self.supervisor.handle_exit(self.now, run, exit);
+        self.end_run(run, exit);
         if self.running.is_empty() && self.orphans == 0 {
             self.supervisor.handle_childless(self.now);
         }
@@ -132,6 +194,7 @@ impl World {
     }
 
     fn kill(&mut self) {
+        self.note(Event::Kill);
         self.supervisor.kill(self.now, KillReason::Instructed);
         self.settle();
     }
@@ -396,28 +459,89 @@ fn shutdown_endpoints_are_asked_before_signals() {
 #[test]
 fn a_task_with_health_checks_runs_when_they_say_so_and_ends_when_they_do() {
     let mut definition = task(vec![process("main")]);
-    definition.health = Some(HealthPolicy {
-        interval: Duration::from_secs(10),
-        grace_checks: 0,
-        max_consecutive_failures: 1,
-        min_consecutive_successes: 1,
-    });
+    definition.checks = vec![check(10, 1, 1)];
     let mut world = World::new(definition);
     assert_eq!((world.reports.len(), world.checks), (1, 1));
-    world.supervisor.handle_checked(world.now, None);
-    world.settle();
+    world.answer(0, None);
     assert_eq!(world.reports[1].1.as_deref(), Some("Task is healthy."));
     for round in 2..4 {
         assert!(world.tick());
         assert_eq!(world.checks, round);
-        world
-            .supervisor
-            .handle_checked(world.now, Some("no".to_owned()));
-        world.settle();
+        world.answer(0, Some("no"));
     }
     assert_eq!(world.end(), TaskState::Failed);
     let message = world.reports.last().unwrap().1.as_deref();
     assert_eq!(message, Some("Failed health check! no"));
+}
+
+#[test]
+fn a_task_with_several_checks_runs_when_all_are_good_and_fails_when_one_is_not() {
+    let mut definition = task(vec![process("main")]);
+    let announced = StatusCheck {
+        failure: "",
+        ..check(1, 0, 2)
+    };
+    definition.checks = vec![check(10, 0, 1), announced];
+    let mut world = World::new(definition);
+    assert_eq!((world.reports.len(), world.checks), (1, 2));
+    world.answer(0, None);
+    world.answer(1, None);
+    assert_eq!(world.reports.len(), 1, "one of them needs a second success");
+    assert!(world.tick());
+    world.answer(1, None);
+    assert_eq!(world.reports[1].0, TaskState::Running);
+    assert!(world.tick());
+    world.answer(1, Some("Not announced."));
+    assert_eq!(world.end(), TaskState::Failed);
+    let message = world.reports.last().unwrap().1.as_deref();
+    assert_eq!(message, Some("Not announced."));
+}
+
+#[test]
+fn a_check_under_way_is_not_begun_again_by_the_next_start() {
+    let mut again = process("main");
+    again.max_failures = 0;
+    again.min_duration = Duration::ZERO;
+    let mut definition = task(vec![again]);
+    definition.checks = vec![check(10, 5, 1)];
+    let mut world = World::new(definition);
+    world.exit(0, Exit::Code(1));
+    assert!(world.tick());
+    assert_eq!((world.starts.len(), world.checks), (2, 1));
+    world.answer(0, None);
+    assert_eq!(world.reports[1].0, TaskState::Running);
+}
+
+#[test]
+fn a_failed_task_names_the_process_and_how_it_ended() {
+    let message = |world: &World| world.reports.last().unwrap().1.clone().unwrap();
+    let mut world = World::new(task(vec![process("main")]));
+    world.exit(0, Exit::Code(3));
+    let expected = "Task failed. Process 'main' failed with status 3.";
+    assert_eq!(message(&world), expected);
+    let mut twice = process("main");
+    twice.max_failures = 2;
+    let mut definition = task(vec![twice, process("other")]);
+    definition.max_failures = 2;
+    let mut world = World::new(definition);
+    world.exit(1, Exit::Code(4));
+    world.exit(0, Exit::Code(1));
+    while !world.runs().contains(&0) {
+        assert!(world.tick());
+    }
+    world.exit(0, Exit::Code(2));
+    let expected = "Task failed. Process 'main' failed with status 2 in the last of 2 failed runs, \
+                    and one more process failed.";
+    assert_eq!(message(&world), expected);
+    let mut definition = task(vec![process("main")]);
+    definition.processes[0].max_failures = 0;
+    let mut world = World::new(definition);
+    for _ in 0..100 {
+        world.exit(0, Exit::Signal(9));
+        world.tick();
+    }
+    let expected = "Task failed. Process 'main' ran 100 times, which is the limit.";
+    assert_eq!(message(&world), expected);
 }
 
 fn any_process() -> impl Strategy<Value = ProcessDefinition> {
@@ -438,12 +562,16 @@ fn any_task() -> impl Strategy<Value = TaskDefinition> {
     let processes = prop::collection::vec(any_process(), 1..6);
     let order = prop::collection::vec(0..6usize, 0..4);
     let orders = prop::collection::vec(order, 0..3);
-    (processes, orders, 0..3u32, 0..3usize, any::<bool>()).prop_map(
-        |(mut processes, orders, max_failures, max_concurrency, asks)| {
+    let any_check = (1..20u64, 0..3u32, 1..3u32);
+    let checks = prop::collection::vec(any_check.prop_map(|(a, b, c)| check(a, b, c)), 0..3);
+    let rest = (0..3u32, 0..3usize, any::<bool>());
+    (processes, orders, checks, rest).prop_map(
+        |(mut processes, orders, checks, (max_failures, max_concurrency, asks))| {
             for (at, process) in processes.iter_mut().enumerate() {
                 process.name = at.to_string();
             }
             let mut definition = task(processes);
+            definition.checks = checks;
             definition.max_failures = max_failures;
             definition.max_concurrency = max_concurrency;
             definition.lifecycle = asks.then_some(Lifecycle {
@@ -484,8 +612,21 @@ fn live(definition: TaskDefinition, seed: u64) -> World {
             world.supervisor.handle_posted(world.now, reached);
             world.settle();
         }
+        let open: Vec<CheckId> = world.open.iter().copied().collect();
+        for id in open {
+            if rng.one_in(3) {
+                let failure = rng.one_in(12).then_some("no");
+                world.answer(id.0, failure);
+            }
+        }
+        if world.is_over {
+            break;
+        }
         if rng.one_in(30) {
             world.orphans += 1;
+        }
+        if rng.one_in(200) {
+            world.unstartable.insert(rng.index(6));
         }
         if rng.one_in(20) {
             world.stubborn.insert(rng.index(6));
@@ -506,24 +647,206 @@ fn live(definition: TaskDefinition, seed: u64) -> World {
     world
 }
 
+/// What a process has come to, counted from the trace alone.
+#[derive(Clone, Copy, Debug, Default)]
+struct Seen {
+    starts: u32,
+    failures: u32,
+    runs: bool,
+    finished: bool,
+    failed: bool,
+    ended_at: Option<Instant>,
+}
+
+/// The rules of the specification, held against what happened; knows nothing of the supervisor.
+struct Judge<'a> {
+    definition: &'a TaskDefinition,
+    seen: Vec<Seen>,
+    good: Vec<u32>,
+    bad: Vec<u32>,
+    /// No regular process may start any more.
+    is_ending: bool,
+    must_be: Option<TaskState>,
+}
+
+impl Judge<'_> {
+    fn regular(&self) -> impl Iterator<Item = usize> + '_ {
+        (0..self.seen.len()).filter(|at| !self.definition.processes[*at].is_final)
+    }
+
+    fn is_complete(&self) -> bool {
+        let counts = |at: &usize| !self.definition.processes[*at].ephemeral;
+        let mut all = self.regular().filter(counts);
+        all.all(|at| self.seen[at].finished || self.seen[at].failed)
+    }
+
+    fn has_too_many_failures(&self) -> bool {
+        let failed = self.regular().filter(|at| self.seen[*at].failed).count();
+        let limit = self.definition.max_failures as usize;
+        limit != 0 && failed >= limit
+    }
+
+    fn start(&mut self, now: Instant, run: Run) {
+        let at = run.process;
+        let process = &self.definition.processes[at];
+        let seen = self.seen[at];
+        assert!(
+            !seen.runs && !seen.finished && !seen.failed,
+            "{run:?} {seen:?}"
+        );
+        assert_eq!(run.number, seen.starts);
+        assert!(seen.starts < 100);
+        let rest = seen
+            .ended_at
+            .is_none_or(|end| now - end >= process.min_duration);
+        assert!(rest, "{run:?} comes too soon");
+        let running = self.seen.iter().filter(|it| it.runs).count();
+        let limit = self.definition.max_concurrency;
+        assert!(limit == 0 || running < limit, "{run:?} is one too many");
+        for order in &self.definition.orders {
+            for pair in order.windows(2).filter(|pair| pair[1] == process.name) {
+                let first: usize = pair[0].parse().unwrap();
+                assert!(
+                    self.seen[first].finished,
+                    "{run:?} before {first} has finished"
+                );
+            }
+        }
+        if process.is_final {
+            assert!(
+                self.regular().all(|at| !self.seen[at].runs),
+                "{run:?} too early"
+            );
+            self.is_ending = true;
+        } else {
+            assert!(!self.is_ending, "{run:?} while the task ends");
+            assert!(
+                !self.is_complete() && !self.has_too_many_failures(),
+                "{run:?} for nothing"
+            );
+        }
+        self.seen[at].starts += 1;
+        self.seen[at].runs = true;
+    }
+
+    fn end(&mut self, now: Instant, at: usize, exit: Exit) {
+        let process = &self.definition.processes[at];
+        let seen = &mut self.seen[at];
+        assert!(seen.runs);
+        seen.runs = false;
+        seen.ended_at = Some(now);
+        match exit {
+            Exit::Code(0) => seen.finished = !process.daemon,
+            Exit::Code(_) => {
+                seen.failures += 1;
+                let is_spent = process.max_failures != 0 && seen.failures >= process.max_failures;
+                seen.finished = is_spent && process.ephemeral;
+                seen.failed = is_spent && !process.ephemeral;
+            }
+            Exit::Signal(_) => {}
+        }
+        seen.failed |= !seen.finished && seen.starts >= 100;
+    }
+
+    fn checked(&mut self, id: CheckId, is_good: bool) {
+        let policy = self.definition.checks[id.0].policy;
+        if is_good {
+            self.bad[id.0] = 0;
+            self.good[id.0] += 1;
+            return;
+        }
+        self.bad[id.0] += 1;
+        if self.bad[id.0] > policy.max_consecutive_failures && !self.is_over_by_itself() {
+            self.is_ending = true;
+            self.must_be.get_or_insert(TaskState::Failed);
+        }
+    }
+
+    /// The plan has come to its end, well or not, whatever is asked of it.
+    fn is_over_by_itself(&self) -> bool {
+        self.is_ending || self.is_complete() || self.has_too_many_failures()
+    }
+
+    fn report(&mut self, state: TaskState) {
+        match state {
+            TaskState::Running => {
+                let checks = self.definition.checks.iter().zip(&self.good);
+                let is_good = |(check, good): (&StatusCheck, &u32)| {
+                    *good >= check.policy.min_consecutive_successes
+                };
+                assert!(
+                    checks.map(is_good).all(|it| it),
+                    "RUNNING before it is healthy"
+                );
+            }
+            TaskState::Starting => {}
+            end => {
+                assert!(
+                    self.seen.iter().all(|it| !it.runs),
+                    "{end:?} while something runs"
+                );
+                assert!(
+                    self.must_be.is_none_or(|it| it == end),
+                    "{end:?}: {:?}",
+                    self.must_be
+                );
+                let is_good = self.is_complete() && !self.has_too_many_failures();
+                assert!(end != TaskState::Finished || is_good, "FINISHED and is not");
+            }
+        }
+    }
+}
+
+fn judge(definition: &TaskDefinition, world: &World) {
+    let mut judge = Judge {
+        definition,
+        seen: vec![Seen::default(); definition.processes.len()],
+        good: vec![0; definition.checks.len()],
+        bad: vec![0; definition.checks.len()],
+        is_ending: false,
+        must_be: None,
+    };
+    let mut killed_at = None;
+    for (now, event) in &world.trace {
+        match *event {
+            Event::Checked(id, is_good) => judge.checked(id, is_good),
+            Event::End(at, exit) => judge.end(*now, at, exit),
+            Event::Kill if judge.is_over_by_itself() => {}
+            Event::Kill => {
+                killed_at = Some(*now);
+                judge.is_ending = true;
+                judge.must_be = Some(TaskState::Killed);
+            }
+            Event::NotStarted(at) => judge.end(*now, at, Exit::Code(1)),
+            Event::Report(state) => judge.report(state),
+            Event::Start(run) => judge.start(*now, run),
+        }
+    }
+    let states: Vec<TaskState> = world.reports.iter().map(|it| it.0).collect();
+    assert_eq!(states[0], TaskState::Starting);
+    let middle = &states[1..states.len() - 1];
+    assert!(
+        middle.is_empty() || middle == [TaskState::Running],
+        "{states:?}"
+    );
+    assert!(states.last().unwrap().is_terminal());
+    assert!(
+        !states.contains(&TaskState::Killed) || world.trace.iter().any(|it| it.1 == Event::Kill)
+    );
+    if let Some(killed_at) = killed_at {
+        let asks = definition
+            .lifecycle
+            .map_or(Duration::ZERO, |it| it.graceful_wait + it.shutdown_wait);
+        let took = world.now - killed_at;
+        assert!(took <= asks + definition.kill_wait, "a kill took {took:?}");
+    }
+}
+
 proptest! {
     #[test]
     fn every_task_ends_once_with_nothing_left(definition in any_task(), seed in any::<u64>()) {
         let world = live(definition.clone(), seed);
-        prop_assert!(world.running.is_empty());
-        let terminal = world.reports.iter().filter(|it| it.0.is_terminal()).count();
-        prop_assert_eq!(terminal, 1);
-        prop_assert!(world.reports.last().unwrap().0.is_terminal());
-        let mut counts: BTreeMap<usize, usize> = BTreeMap::new();
-        for (process, _) in &world.starts {
-            *counts.entry(*process).or_default() += 1;
-        }
-        prop_assert!(counts.values().all(|count| *count <= 100));
-        for (process, definition) in definition.processes.iter().enumerate() {
-            let starts: Vec<Instant> = world.starts.iter().filter(|it| it.0 == process).map(|it| it.1).collect();
-            for pair in starts.windows(2) {
-                prop_assert!(pair[1] - pair[0] >= definition.min_duration);
-            }
-        }
+        prop_assert!(world.running.is_empty() && world.is_over);
+        judge(&definition, &world);
     }
 }

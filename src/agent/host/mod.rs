@@ -35,6 +35,7 @@ mod identity;
 mod launch;
 mod limits;
 mod prepare;
+mod runtime;
 mod sandboxes;
 mod shared;
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use super::config::HostConfig;
 use super::directory::TaskDirectory;
 use super::ended::EndedLog;
+use super::runtime::{ContainerRuntime, Machine};
 use super::sandboxes::Kept;
 use crate::agent::limits::Limiter;
 use crate::base::clock::{Instant, Timestamp};
@@ -33,6 +34,8 @@ pub(super) struct Shared {
     pub(super) agent_id: AgentId,
     pub(super) tasks_dir: PathBuf,
     pub(super) limiter: Limiter,
+    /// Of those that are for a task the first runs it.
+    pub(super) runtimes: Vec<Box<dyn ContainerRuntime>>,
     tasks: Mutex<BTreeMap<TaskId, Entry>>,
     pub(super) ended: Mutex<EndedLog>,
     pub(super) ballot: Mutex<u64>,
@@ -63,8 +66,12 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Shared {
     pub(super) fn new(opened: Opened, reports: Sender<TaskReport>, sweep: Sender<()>) -> Self {
         let limiter = Limiter::open(opened.config.limits.clone(), opened.agent_id.as_str());
+        let machine = Machine {
+            executor: opened.config.executor_path.clone(),
+        };
         Self {
             limiter,
+            runtimes: vec![Box::new(machine)],
             config: opened.config,
             agent_id: opened.agent_id,
             tasks_dir: opened.tasks_dir,

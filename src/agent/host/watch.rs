@@ -20,7 +20,6 @@ use std::io;
 use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -67,8 +66,17 @@ impl Watch {
     /// Runs until the task has ended.
     pub(super) async fn run(self) {
         let (shared, task) = (self.shared.clone(), self.task.clone());
+        let directory = self.directory.clone();
         self.run_to_end().await;
         shared.limiter.end(&task);
+        rt::unblock(move || {
+            for runtime in &shared.runtimes {
+                if let Err(error) = runtime.clean_up(&directory) {
+                    log::warn!("task {task}: its container is not gone: {error}");
+                }
+            }
+        })
+        .await;
     }
 
     async fn run_to_end(mut self) {
@@ -195,20 +203,12 @@ impl Watch {
         if let Some(wrapper) = &order.wrapper {
             return self.start_wrapper(Path::new(wrapper), words).await;
         }
-        let journal = self.directory.open_journal()?;
-        let mut command = Command::new(&self.shared.config.executor_path);
-        command
-            .args(words)
-            .arg(format!("--task-dir={}", self.directory.path().display()))
-            .env_clear()
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(journal);
-        if let Some(path) = std::env::var_os("PATH") {
-            command.env("PATH", path);
-        }
         let (shared, task) = (self.shared.clone(), self.task.clone());
+        let (directory, order) = (self.directory.clone(), order.clone());
         let status = rt::unblock(move || {
+            let runtime = shared.runtimes.iter().find(|it| it.is_for(&order));
+            let runtime = runtime.ok_or_else(|| io::Error::other("nothing runs such a task"))?;
+            let mut command = runtime.starter(&directory, &order, words)?;
             let cage = shared.limiter.cage(&task)?;
             cage.close_around_executor(&mut command)?;
             command.status()
