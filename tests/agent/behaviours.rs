@@ -190,15 +190,106 @@ const SAME: &[(&str, &str)] = &[
         "a runner that comes back finds its task",
         "a_running_task_outlives_the_agent_and_is_adopted",
     ),
+    (
+        "a task whose order cannot be read is LOST",
+        "an_order_that_is_damaged_before_anything_began_is_a_lost_task",
+    ),
     // Logs.
     (
         "output is kept byte by byte",
         "one_that_writes_an_endless_line_is_kept_to_the_byte",
     ),
+    (
+        "rotation by size, with backups",
+        "rotated_logs_hold_whole_lines_and_the_last_of_them",
+    ),
+    (
+        "the flags of the cluster count where the process says nothing; file, console, both, none",
+        "the_flags_of_the_cluster_rule_where_the_process_says_nothing",
+    ),
+    (
+        "the logger of a process counts as a whole",
+        "the_logger_of_a_process_counts_as_a_whole",
+    ),
+    // Flags.
+    (
+        "--execute-as-user, --nosetuid",
+        "the_executors_flags_may_name_another_user",
+    ),
+    (
+        "--preserve_env",
+        "the_environment_is_kept_if_that_is_asked_for",
+    ),
+    (
+        "unknown flags are refused",
+        "an_unknown_flag_starts_nothing",
+    ),
+    // Status.
+    (
+        "RUNNING needs all checks, one bad check ends the task",
+        "a_task_with_several_checks_runs_when_all_are_good_and_fails_when_one_is_not",
+    ),
+    (
+        "'Disk limit exceeded.' with what was reserved and used",
+        "a_disk_hog_fails_with_what_it_reserved_and_used",
+    ),
+    (
+        "the snooze file",
+        "a_snoozed_check_counts_as_good_until_the_file_is_gone",
+    ),
+    // More of sandbox and environment.
+    (
+        ".thermos_profile is read by each shell; the sandbox is the role's alone",
+        "the_sandbox_is_the_roles_alone_and_its_profile_is_read",
+    ),
+    (
+        "nothing but HOME, LOGNAME, USER, PATH",
+        "processes_have_bounded_resources_and_a_plain_environment",
+    ),
+    // Ports.
+    (
+        "the port map: assigned ports, and announce.portmap resolved over them",
+        "a_job_reads_with_its_defaults_and_its_values",
+    ),
 ];
 
 /// Behaviour of the original, what ours does instead and why, and the test that shows it, if there is one.
 const DIFFERENT: &[(&str, &str, Option<&str>)] = &[
+    (
+        "'Task failed.' and nothing more",
+        "the process and how it ended are named behind it",
+        Some("a_failed_task_names_the_process_and_how_it_ended"),
+    ),
+    (
+        "a health check is begun again while one is under way",
+        "a check has one round at a time",
+        Some("a_check_under_way_is_not_begun_again_by_the_next_start"),
+    ),
+    (
+        "checkpoints as streams of Thrift structures, one file per process",
+        "frames of frozen records in one file, with room kept on the disk for the end",
+        Some("a_task_that_fills_the_disk_ends_and_its_end_is_told_though_nothing_can_be_written"),
+    ),
+    (
+        "memory is a gauge only",
+        "a limit, by control group or by looking, with the peak in the message",
+        Some("a_memory_hog_is_killed_and_the_limit_and_the_peak_are_named"),
+    ),
+    (
+        "image tasks and Docker containers",
+        "not run by this version, and refused by name",
+        Some("what_is_wrong_is_named_with_its_place"),
+    ),
+    (
+        "the announcer",
+        "not in this version: its flags are taken and have no effect; it will be one more status check",
+        None,
+    ),
+    (
+        "--nosetuid-health-checks",
+        "refused: no check runs with more rights than its task",
+        Some("what_no_executor_would_take_is_named"),
+    ),
     (
         "[bug] the start goes on after 'Task killed during initialization.'",
         "a verdict is written under the executor's lock: nothing starts after it",

@@ -261,6 +261,24 @@ fn a_task_with_a_shell_check_runs_when_healthy_and_fails_when_not() {
 }
 
 #[test]
+fn a_snoozed_check_counts_as_good_until_the_file_is_gone() {
+    let directory = Directory::new("snooze");
+    let data = r#"{
+        "task": {"processes": [{"name": "main", "cmdline": "exec sleep 1000"}]},
+        "health_check_config": {"initial_interval_secs": 0, "interval_secs": 0.02,
+            "health_checker": {"shell": {"shell_command": "false"}}}}"#;
+    let mut task = Task::prepare(&directory.0, data, |order| order.kill_wait_ms = 1_000);
+    let snooze = task.sandbox().join(".healthchecksnooze");
+    fs::write(&snooze, "").unwrap();
+    assert!(task.start().status.success(), "{}", task.journal());
+    let running = task.wait_for(TaskStateRecord::Running);
+    assert_eq!(running.message.as_deref(), Some("Task is healthy."));
+    fs::remove_file(snooze).unwrap();
+    let message = task.wait_for(TaskStateRecord::Failed).message.unwrap();
+    assert!(message.starts_with("Failed health check! "), "{message}");
+}
+
+#[test]
 fn a_shell_check_that_hangs_is_late_and_gone() {
     let directory = Directory::new("shell-hang");
     let data = r#"{

@@ -291,6 +291,46 @@ fn an_order_whose_executor_never_began_is_started_once() {
 }
 
 #[test]
+fn an_order_that_is_damaged_before_anything_began_is_a_lost_task() {
+    let root = Directory::new("host-damaged");
+    let agent = Agent::open(config(&root.0));
+    let work = root.0.join("work/tasks/t");
+    drop(agent);
+    fs::create_dir_all(work.join("sandbox")).unwrap();
+    fs::write(work.join("order"), "junk").unwrap();
+    let agent = Agent::open(config(&root.0));
+    let end = agent.known("t").unwrap();
+    assert_eq!(end.state, TaskState::Lost);
+    assert_eq!(end.message.as_deref(), Some("Its order is damaged."));
+    let again = agent.reopen(config(&root.0));
+    assert_eq!(again.known("t"), Some(end));
+}
+
+#[test]
+fn the_executors_flags_may_name_another_user() {
+    if !Uid::effective().is_root() {
+        return;
+    }
+    let root = Directory::new("host-user");
+    let mut config = config(&root.0);
+    config.allow_root_tasks = true;
+    let agent = Agent::open(config);
+    let other = nix::unistd::User::from_name("daemon").unwrap().unwrap();
+    for (task, flags, expected) in [
+        ("u", "--execute-as-user=daemon", other.uid.as_raw()),
+        ("r", "--nosetuid", 0),
+    ] {
+        let mut order = order(task, &data("id -u"));
+        order.setup.flags = flags.to_owned();
+        rt::block_on(agent.host.launch(order)).unwrap();
+        agent.wait(task, TaskState::Finished);
+        let log = agent.sandbox(task).join(".logs/main/0/stdout");
+        let user = fs::read_to_string(log).unwrap();
+        assert_eq!(user.trim(), expected.to_string(), "{flags}");
+    }
+}
+
+#[test]
 fn a_directory_without_an_order_was_never_promised() {
     let root = Directory::new("host-half");
     fs::create_dir_all(root.0.join("work/tasks/t/sandbox")).unwrap();

@@ -11,12 +11,14 @@ use aurora::rt;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::fs;
-use std::path::Path;
+use std::io::Write;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
 /// A task that comes to a stage and stays there; whether it has to be killed for that.
-const STAGES: [(&str, &str, bool); 4] = [
+const STAGES: [(&str, &str, bool); 5] = [
     (
         "starting",
         r#"{"task": {"processes": [{"name": "main", "cmdline": "touch ready; sleep 1000"}]},
@@ -29,6 +31,13 @@ const STAGES: [(&str, &str, bool); 4] = [
         r#"{"task": {"processes": [{"name": "main",
             "cmdline": "(setsid sleep 1000 &); touch ready; sleep 1000"}]}}"#,
         false,
+    ),
+    (
+        "asking",
+        r#"{"task": {"processes": [{"name": "main", "cmdline": "touch set; sleep 1000"}]},
+            "announce": {"portmap": {"stop": "PORT"}},
+            "lifecycle": {"http": {"port": "stop", "graceful_shutdown_wait_secs": 1000}}}"#,
+        true,
     ),
     (
         "cleaning",
@@ -48,48 +57,146 @@ fn launch(agent: &Agent, task: &str, data: &str) {
     rt::block_on(agent.host.launch(order(task, data))).unwrap();
 }
 
+/// Takes a request to end in order, says so in the sandbox, and does nothing about it.
+fn polite_server(ready: &Path) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let ready = ready.to_owned();
+    std::thread::spawn(move || {
+        let Ok((mut stream, _)) = listener.accept() else {
+            return;
+        };
+        stream
+            .write_all(b"HTTP/1.0 200 OK\r\n\r\n")
+            .unwrap_or_default();
+        fs::write(ready, "").unwrap_or_default();
+    });
+    port
+}
+
+/// The control groups of a task that are there.
+fn groups(agent: &Agent, task: &str) -> Vec<PathBuf> {
+    let own = agent.host.agent_id();
+    let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
+    let mounted = mounts.lines().filter(|line| line.contains(" - cgroup"));
+    let at = mounted.filter_map(|line| line.split(' ').nth(4));
+    let name = format!("t-{task}");
+    at.map(|at| Path::new(at).join("aurora").join(own.as_str()).join(&name))
+        .filter(|path| path.exists())
+        .collect()
+}
+
+/// What is left of a task: by its environment, its sessions and its control groups.
+fn assert_nothing_is_left(agent: &Agent, task: &str, why: &str) {
+    let directory = agent.directory(task);
+    assert_eq!(
+        processes_of(&directory.join("sandbox")),
+        Vec::<i32>::new(),
+        "{why}"
+    );
+    let file = fs::File::open(directory.join("checkpoint")).unwrap();
+    let leader = |record: &Record| match record {
+        Record::Process(ProcessRecord {
+            event: ProcessEvent::Running { pid, .. },
+            ..
+        }) => Some(*pid),
+        Record::Header(_) | Record::Process(_) | Record::Task(_) => None,
+    };
+    let records = Tail::default().poll(&file).unwrap();
+    let leaders: Vec<i32> = records.iter().filter_map(leader).collect();
+    let in_session = proc::all().unwrap().into_iter().filter(|it| !it.is_zombie);
+    let left: Vec<i32> = in_session
+        .filter(|it| leaders.contains(&it.session))
+        .map(|it| it.pid)
+        .collect();
+    assert_eq!(left, Vec::<i32>::new(), "{why}");
+    assert_eq!(groups(agent, task), Vec::<PathBuf>::new(), "{why}");
+}
+
+/// Who is killed while a task is at a stage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Victim {
+    Agent,
+    Both,
+    Executor,
+}
+
+fn kill_at_stage(stage: (&str, &str, bool), victim: Victim) {
+    let (name, data, is_killed) = stage;
+    let why = format!("{name}, {victim:?}");
+    let root = Directory::new(&format!("survive-{name}"));
+    let mut config = config(&root.0);
+    config.kill_wait = Duration::from_secs(100);
+    let mut agent = Agent::open(config.clone());
+    agent.launch("other", "exec sleep 1000").unwrap();
+    agent.wait("other", TaskState::Running);
+    let bystander = agent.executor("other");
+    let sandbox = agent.sandbox("t");
+    let port = match name {
+        "asking" => polite_server(&sandbox.join("ready")),
+        _ => 0,
+    };
+    launch(&agent, "t", &data.replace("PORT", &port.to_string()));
+    let there = |name: &str| sandbox.join(name).exists().then_some(());
+    if is_killed {
+        until("it runs", || there("set"));
+        agent.kill("t");
+    }
+    until("it is at its stage", || there("ready"));
+    let executor = agent.executor("t");
+    // A task that was to be killed is dead, which was wanted; another agent knows nothing of it.
+    let mut end = TaskState::Lost;
+    match victim {
+        Victim::Agent => {
+            agent = agent.reopen(config.clone());
+            assert!(!agent.known("t").unwrap().state.is_terminal(), "{why}");
+            assert_eq!(agent.executor("t"), executor, "{why}");
+            assert!(
+                proc::stat(executor).is_some_and(|it| !it.is_zombie),
+                "{why}"
+            );
+            agent.kill_executor("t");
+        }
+        Victim::Both => {
+            drop(agent);
+            kill(Pid::from_raw(executor), Signal::SIGKILL).unwrap();
+            agent = Agent::open(config.clone());
+        }
+        Victim::Executor => {
+            agent.kill_executor("t");
+            if is_killed {
+                end = TaskState::Killed;
+            }
+        }
+    }
+    agent.wait("t", end);
+    assert_nothing_is_left(&agent, "t", &why);
+    assert_eq!(agent.known("other").unwrap().state, TaskState::Running);
+    assert_eq!(agent.executor("other"), bystander);
+    assert!(proc::stat(bystander).is_some_and(|it| !it.is_zombie));
+    agent.kill("other");
+    agent.wait("other", TaskState::Killed);
+    assert_nothing_is_left(&agent, "other", &why);
+}
+
 #[test]
 fn an_executor_killed_at_any_stage_leaves_nothing_and_no_other_task_notices() {
-    for (stage, data, is_killed) in STAGES {
-        for with_agent in [false, true] {
-            let root = Directory::new(&format!("survive-{stage}"));
-            let mut config = config(&root.0);
-            config.kill_wait = Duration::from_secs(100);
-            let mut agent = Agent::open(config.clone());
-            agent.launch("other", "exec sleep 1000").unwrap();
-            agent.wait("other", TaskState::Running);
-            let bystander = agent.executor("other");
-            launch(&agent, "t", data);
-            let sandbox = agent.sandbox("t");
-            let there = |name: &str| sandbox.join(name).exists().then_some(());
-            if is_killed {
-                until("it runs", || there("set"));
-                agent.kill("t");
-            }
-            until("it is at its stage", || there("ready"));
-            if with_agent {
-                let executor = agent.executor("t");
-                drop(agent);
-                kill(Pid::from_raw(executor), Signal::SIGKILL).unwrap();
-                agent = Agent::open(config.clone());
-                agent.wait("t", TaskState::Lost);
-            } else {
-                agent.kill_executor("t");
-                // A task that was to be killed is dead, which was wanted.
-                let end = if is_killed {
-                    TaskState::Killed
-                } else {
-                    TaskState::Lost
-                };
-                agent.wait("t", end);
-            }
-            assert_eq!(processes_of(&sandbox), Vec::<i32>::new(), "{stage}");
-            assert_eq!(agent.known("other").unwrap().state, TaskState::Running);
-            assert_eq!(agent.executor("other"), bystander);
-            assert!(proc::stat(bystander).is_some_and(|it| !it.is_zombie));
-            agent.kill("other");
-            agent.wait("other", TaskState::Killed);
-        }
+    for stage in STAGES {
+        kill_at_stage(stage, Victim::Executor);
+    }
+}
+
+#[test]
+fn an_agent_gone_at_any_stage_finds_the_task_at_it() {
+    for stage in STAGES {
+        kill_at_stage(stage, Victim::Agent);
+    }
+}
+
+#[test]
+fn agent_and_executor_gone_at_any_stage_leave_nothing_that_the_next_agent_does_not_end() {
+    for stage in STAGES {
+        kill_at_stage(stage, Victim::Both);
     }
 }
 

@@ -51,7 +51,7 @@ fn through(directory: &File) -> PathBuf {
 /// # Errors
 ///
 /// `root` cannot be read. What vanishes or is forbidden below it is left out.
-pub(super) fn usage(root: &Path) -> io::Result<u64> {
+pub(in crate::agent) fn usage(root: &Path) -> io::Result<u64> {
     let first = Level::open(root)?;
     let device = first.directory.metadata()?.dev();
     let mut levels = vec![first];

@@ -11,4 +11,5 @@ mod limiter;
 mod memory;
 
 pub use config::LimitConfig;
+pub(in crate::agent) use disk::usage as disk_usage;
 pub(in crate::agent) use limiter::Limiter;

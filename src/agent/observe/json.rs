@@ -20,7 +20,9 @@ fn ports(task: &TaskView) -> Value {
 /// What the task's processes use now; nothing once it is over.
 pub(super) fn usage(task: &TaskView, meter: &Meter) -> Option<Usage> {
     let header = task.header.as_ref().filter(|_| task.is_active())?;
-    meter.of_task(header)
+    let usage = meter.of_task(header)?;
+    let disk = meter.disk(&task.sandbox);
+    Some(Usage { disk, ..usage })
 }
 
 /// What one run uses now; nothing once it is over.
@@ -40,6 +42,7 @@ fn used(usage: Option<Usage>) -> Map<String, Value> {
     let object = json!({
         "cpu": usage.cpu,
         "ram": usage.rss,
+        "disk": usage.disk,
         "rss": usage.rss,
         "vms": usage.vms,
         "user": usage.user,

@@ -5,9 +5,11 @@
 //!
 //! - `tasks` reads orders and checkpoints; `usage` looks at their processes when somebody asks.
 //! - `sandbox` opens files that cannot be outside a sandbox.
+//! - `own` tells of the observer's own process.
 //! - `target` takes requests apart; `route` answers them; `json` and `pages` render.
 
 mod json;
+mod own;
 mod pages;
 mod route;
 mod sandbox;

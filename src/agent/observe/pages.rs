@@ -232,7 +232,13 @@ fn facts(inner: &Inner, task: &TaskView) -> Markup {
                     (order.ram_mb) " MB"
                 }
             }
-            div { dt { "Disk" } dd { (order.disk_mb) " MB" } }
+            div {
+                dt { "Disk" }
+                dd {
+                    @if let Some(usage) = usage { (size(usage.disk)) " of " }
+                    (order.disk_mb) " MB"
+                }
+            }
             @if let Some(usage) = usage {
                 div {
                     dt { "Processes" }

@@ -3,7 +3,7 @@
 use super::sandbox::{self, CHUNK_BYTES_MAX, Opened};
 use super::target::Target;
 use super::tasks::{self, TaskView};
-use super::{Inner, json, pages};
+use super::{Inner, json, own, pages};
 use crate::net::http1::{Body, Method, Request, Response};
 use serde_json::{Map, Value, json as value};
 use std::fs::File;
@@ -31,6 +31,8 @@ fn dispatch(inner: &Inner, parts: &[&str], target: &Target) -> Option<Response> 
     match parts {
         [] => Some(index(inner, &["all"])),
         ["health"] => Some(Response::text(200, "OK")),
+        ["threads"] => Some(Response::text(200, own::threads())),
+        ["profile"] => Some(Response::text(200, own::profile())),
         ["favicon.ico"] => Some(Response::empty(204)),
         ["assets", name] => pages::asset(name),
         ["vars"] => Some(Response::text(200, vars_text(inner))),

@@ -222,9 +222,24 @@ fn what_a_living_task_uses_is_shown_and_an_ended_one_uses_nothing() {
     let task = &get_json(&observer, "/j/task/t1")["t1"];
     assert!(task["resource_consumption"]["cpu"].is_number(), "{task}");
     let page = get_json(&observer, "/j/task_ids");
-    for name in ["cpu", "ram", "rss", "vms", "user", "system", "threads"] {
+    for name in [
+        "cpu", "ram", "disk", "rss", "vms", "user", "system", "threads",
+    ] {
         assert!(page["tasks"][0][name].is_number(), "{name}: {page}");
     }
+    assert_eq!(page["tasks"][1]["task_id"], "t1", "{page}");
+    assert!(page["tasks"][1]["disk"].as_u64().unwrap() > 0, "{page}");
+    let (status, threads) = get(&observer, "/threads");
+    let own = format!("{own} ");
+    assert_eq!(status, 200);
+    assert!(
+        threads.lines().any(|line| line.starts_with(&own)),
+        "{threads}"
+    );
+    assert!(threads.lines().count() > 2, "{threads}");
+    let (status, profile) = get(&observer, "/profile");
+    assert_eq!(status, 200);
+    assert!(profile.lines().count() > 2, "{profile}");
     let ended = &get_json(&observer, "/j/task/t2")["t2"];
     assert_eq!(ended["resource_consumption"]["rss"], 0);
 }

@@ -1,16 +1,21 @@
 //! What the processes of a task use now, looked up when somebody asks.
 
+use crate::agent::limits::disk_usage;
 use crate::base::clock::{self, Instant};
 use crate::executor::checkpoint::Header;
 use crate::executor::os::proc::{self, ProcessStat};
 use nix::unistd::{SysconfVar, sysconf};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 /// Within this time the same look at `/proc` serves everybody.
 const FRESH: Duration = Duration::from_secs(1);
+
+/// Disks are looked at no more often.
+const DISK_FRESH: Duration = Duration::from_secs(60);
 
 /// Clock ticks per second of all times in `/proc`: fixed in what the kernel tells programs.
 const TICKS_PER_SECOND: f64 = 100.0;
@@ -22,6 +27,8 @@ pub(super) struct Usage {
     pub(super) cpu: f64,
     /// Bytes in memory.
     pub(super) rss: u64,
+    /// Bytes on the disk; of a whole task only.
+    pub(super) disk: u64,
     /// Bytes of address space.
     pub(super) vms: u64,
     /// Seconds spent in programs.
@@ -50,6 +57,8 @@ struct State {
     scan: Option<(Instant, Arc<Vec<ProcessStat>>)>,
     /// By the root's process id and start: the last look, and the rate that came out of it.
     seen: BTreeMap<(i32, u64), (Seen, f64)>,
+    /// By sandbox: when it was looked at, and what it took.
+    disks: BTreeMap<PathBuf, (Instant, u64)>,
 }
 
 /// Looks at `/proc`, at most once a second.
@@ -61,6 +70,23 @@ impl Meter {
     pub(super) fn of_task(&self, header: &Header) -> Option<Usage> {
         let executor = self.root(header, header.pid, header.start_ticks)?;
         self.below(executor, false)
+    }
+
+    /// What a sandbox takes on the disk, as of a minute ago at most; zero if it cannot be read.
+    pub(super) fn disk(&self, sandbox: &Path) -> u64 {
+        let lock = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = clock::now();
+        if let Some((at, used)) = lock().disks.get(sandbox)
+            && now.since(*at) < DISK_FRESH
+        {
+            return *used;
+        }
+        // Nobody waits for the lock as long as that takes.
+        let used = disk_usage(sandbox).unwrap_or(0);
+        let mut state = lock();
+        state.disks.retain(|_, (at, _)| now.since(*at) < DISK_FRESH);
+        state.disks.insert(sandbox.to_owned(), (now, used));
+        used
     }
 
     /// What one process of the task and its children use.
