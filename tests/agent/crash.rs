@@ -72,7 +72,9 @@ fn an_agent_of_the_crash_test() {
             let old = TaskId::new(&format!("t{}", n - 20));
             rt::block_on(host.kill(&old)).unwrap_or_default();
         }
-        writeln!(std::io::stderr(), "launched {n}").unwrap();
+        // In one write, which a kill does not cut.
+        let line = format!("launched {n}\n");
+        std::io::stderr().write_all(line.as_bytes()).unwrap();
     }
 }
 
