@@ -45,6 +45,8 @@ fn workload(response: &Response) -> Option<usize> {
         ResponseResult::RoleSummaryResult(found) => found.summaries.len(),
         ResponseResult::JobSummaryResult(found) => found.summaries.len(),
         ResponseResult::GetJobsResult(found) => found.configs.len(),
+        ResponseResult::GetJobUpdateSummariesResult(found) => found.update_summaries.len(),
+        ResponseResult::GetJobUpdateDetailsResult(found) => found.details_list.len(),
         _ => return None,
     })
 }

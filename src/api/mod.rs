@@ -12,6 +12,8 @@ mod media;
 mod query;
 mod respond;
 mod summary;
+mod update_changes;
+mod update_look;
 mod validate;
 
 pub use entry::ApiReply;
@@ -19,6 +21,7 @@ pub use media::{BINARY, COMPACT, JSON};
 
 use crate::base::clock;
 use crate::domain::validate::Rules;
+use crate::scheduler::update::UpdateChange;
 use crate::scheduler::{Handle, request_of};
 use crate::thrift::api::{Response, ServerInfo};
 use crate::thrift::service::Access;
@@ -118,6 +121,39 @@ impl Api {
             Request::TriggerImplicitTaskReconciliation(_) => {
                 return self.reconcile_implicitly(request_id).await;
             }
+            Request::AbortJobUpdate(args) => {
+                let abort = UpdateChange::Abort;
+                return self
+                    .change_job_update(request_id, abort, args.key, args.message)
+                    .await;
+            }
+            Request::PauseJobUpdate(args) => {
+                let pause = UpdateChange::Pause;
+                return self
+                    .change_job_update(request_id, pause, args.key, args.message)
+                    .await;
+            }
+            Request::ResumeJobUpdate(args) => {
+                let resume = UpdateChange::Resume;
+                return self
+                    .change_job_update(request_id, resume, args.key, args.message)
+                    .await;
+            }
+            Request::RollbackJobUpdate(args) => {
+                let rollback = UpdateChange::Rollback;
+                return self
+                    .change_job_update(request_id, rollback, args.key, args.message)
+                    .await;
+            }
+            Request::PulseJobUpdate(args) => {
+                return self.pulse_job_update(request_id, *args).await;
+            }
+            Request::StartJobUpdate(args) => {
+                return self.start_job_update(request_id, *args).await;
+            }
+            Request::GetJobUpdateDetails(args) => self.get_job_update_details(&args).await,
+            Request::GetJobUpdateDiff(args) => self.get_job_update_diff(&args).await,
+            Request::GetJobUpdateSummaries(args) => self.get_job_update_summaries(&args).await,
             other => Err(respond::unsupported(other.name())),
         };
         Outcome::Answer(match answer {
@@ -136,3 +172,5 @@ impl Api {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod update_tests;

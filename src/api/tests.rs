@@ -13,7 +13,7 @@ use crate::thrift::{Protocol, convert};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-fn key(name: &str) -> JobKey {
+pub(super) fn key(name: &str) -> JobKey {
     JobKey {
         role: Some("www".to_owned()),
         environment: Some("prod".to_owned()),
@@ -21,7 +21,7 @@ fn key(name: &str) -> JobKey {
     }
 }
 
-fn description(name: &str) -> JobConfiguration {
+pub(super) fn description(name: &str) -> JobConfiguration {
     JobConfiguration {
         key: Some(key(name)),
         owner: Some(Identity {
@@ -45,7 +45,7 @@ fn description(name: &str) -> JobConfiguration {
     }
 }
 
-fn stored(name: &str) -> model::JobConfiguration {
+pub(super) fn stored(name: &str) -> model::JobConfiguration {
     validate::job(&Rules::default(), &description(name)).expect("the description is good")
 }
 
@@ -59,7 +59,7 @@ fn event(status: model::ScheduleStatus, at: i64) -> model::TaskEvent {
 }
 
 /// Tables with these instances of `www/prod/NAME`, each in a state.
-fn tables(jobs: &[(&str, &[(u32, model::ScheduleStatus)])]) -> Tables {
+pub(super) fn tables(jobs: &[(&str, &[(u32, model::ScheduleStatus)])]) -> Tables {
     let mut tables = Tables::default();
     for (name, instances) in jobs {
         let config = stored(name).task;
@@ -76,10 +76,14 @@ fn tables(jobs: &[(&str, &[(u32, model::ScheduleStatus)])]) -> Tables {
     tables
 }
 
-type Seen = Arc<Mutex<Vec<(Option<String>, Command)>>>;
+pub(super) type Seen = Arc<Mutex<Vec<(Option<String>, Command)>>>;
 
 /// Services over fixed tables; commands are recorded and get `answer`.
-fn services(tables: Tables, view: View, answer: Result<Reply, SubmitError>) -> (Api, Seen) {
+pub(super) fn services(
+    tables: Tables,
+    view: View,
+    answer: Result<Reply, SubmitError>,
+) -> (Api, Seen) {
     let seen = Seen::default();
     let record = Arc::clone(&seen);
     let handle = Handle::scripted(tables, view, move |id, command| {
@@ -96,7 +100,7 @@ fn services(tables: Tables, view: View, answer: Result<Reply, SubmitError>) -> (
     (Api::new(handle, config), seen)
 }
 
-fn ask(api: &Api, request: Request) -> Response {
+pub(super) fn ask(api: &Api, request: Request) -> Response {
     match block_on(api.call(None, request)) {
         Outcome::Answer(response) => *response,
         Outcome::Unknown => panic!("outcome unknown"),
@@ -109,7 +113,7 @@ fn answer(tables: Tables, request: Request) -> Response {
     ask(&api, request)
 }
 
-fn said(response: &Response) -> (ResponseCode, Vec<&str>) {
+pub(super) fn said(response: &Response) -> (ResponseCode, Vec<&str>) {
     let details = response.details.iter();
     (
         response.response_code.expect("always set"),
@@ -615,7 +619,6 @@ fn methods_of_later_versions_say_so() {
     let (api, seen) = services(Tables::default(), View::default(), Ok(Reply::ok()));
     for request in [
         Request::ReplaceCronTemplate(Box::default()),
-        Request::StartJobUpdate(Box::default()),
         Request::PerformBackup(Box::default()),
     ] {
         let expected = format!(

@@ -49,6 +49,25 @@ pub(super) fn job(
     Ok(job)
 }
 
+/// Checks what an update leads `instances` instances to and fills in what the client left open.
+///
+/// # Errors
+///
+/// The sentence for the client.
+pub(super) fn task(
+    rules: &Rules,
+    config: &TaskConfig,
+    instances: u32,
+) -> Result<model::TaskConfig, Invalid> {
+    let mut task = convert::task_config(config).map_err(text)?;
+    rules.check_key(&task.job)?;
+    if let Some(owner) = &config.owner {
+        check_owner(owner.user.as_deref().unwrap_or_default())?;
+    }
+    rules.populate(&mut task, instances, &repeated(config))?;
+    Ok(task)
+}
+
 fn text(error: convert::ConvertError) -> Invalid {
     Invalid(error.to_string())
 }

@@ -302,6 +302,20 @@ fn engine_options(
         preemption_batch: flags.count("preemption_reservation_max_batch_size")?,
         reservation: flags.time("offer_reservation_duration"),
         snapshot_interval: flags.time("dlog_snapshot_interval"),
+        ..update_options(flags)?
+    })
+}
+
+/// The options of job updates, the others as they are by default.
+fn update_options(flags: &Values) -> Result<EngineOptions, Failure> {
+    Ok(EngineOptions {
+        sla_kill_retry: Backoff::new(
+            flags.time("sla_aware_kill_retry_min_delay"),
+            flags.time("sla_aware_kill_retry_max_delay"),
+        ),
+        update_history: flags.time("job_update_history_pruning_threshold"),
+        updates_per_job: flags.count("job_update_history_per_job_threshold")?,
+        update_pruning_interval: flags.time("job_update_history_pruning_interval"),
         ..EngineOptions::default()
     })
 }
@@ -338,6 +352,7 @@ fn api_config(flags: &Values) -> Result<ApiConfig, Failure> {
         sla_for_non_production: flags.is_on("sla_aware_kill_non_prod"),
         sla_min_instances: flags.count("min_required_instances_for_sla_check")?,
         sla_max_duration: flags.time("max_sla_duration_secs"),
+        max_update_failures: flags.count("max_update_instance_failures")?,
         ..Rules::default()
     };
     Ok(ApiConfig {

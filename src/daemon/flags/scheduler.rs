@@ -103,11 +103,11 @@ table! {
         "Initial task kill retry interval";
     ip: Text = "", works,
         "Bind address";
-    job_update_history_per_job_threshold: Int = "10", idle("what it tunes is not in this version yet"),
+    job_update_history_per_job_threshold: Int = "10", works,
         "Job update history per job threshold";
-    job_update_history_pruning_interval: Time = "15mins", idle("what it tunes is not in this version yet"),
+    job_update_history_pruning_interval: Time = "15mins", works,
         "Job update history pruning interval";
-    job_update_history_pruning_threshold: Time = "30days", idle("what it tunes is not in this version yet"),
+    job_update_history_pruning_threshold: Time = "30days", works,
         "Job update history pruning threshold";
     kerberos_debug: Bool = "false", idle("Kerberos is not in use"),
         "Kerberos debug";
@@ -143,7 +143,7 @@ table! {
         "Max tasks per job";
     max_tasks_per_schedule_attempt: Int = "5", works,
         "Max tasks per schedule attempt";
-    max_update_instance_failures: Int = "20000", idle("what it tunes is not in this version yet"),
+    max_update_instance_failures: Int = "20000", works,
         "Fixed default (5×4000), not tied to the flag value";
     mesos_driver: Text = "SCHEDULER_DRIVER", idle("it concerns a Mesos master, and the embedded driver is in use"),
         "Mesos driver";
@@ -239,9 +239,9 @@ table! {
         "(release notes call it max_update_action_batch_size)";
     sla_aware_kill_non_prod: Bool = "false", works,
         "Sla aware kill non prod";
-    sla_aware_kill_retry_max_delay: Time = "5mins", idle("what it tunes is not in this version yet"),
+    sla_aware_kill_retry_max_delay: Time = "5mins", works,
         "Sla aware kill retry max delay";
-    sla_aware_kill_retry_min_delay: Time = "1mins", idle("what it tunes is not in this version yet"),
+    sla_aware_kill_retry_min_delay: Time = "1mins", works,
         "Sla aware kill retry min delay";
     sla_coordinator_timeout: Time = "1mins", works,
         "Sla coordinator timeout";

@@ -49,6 +49,9 @@ pub struct Rules {
     pub sla_min_instances: u32,
     /// The longest time that a promise may look back (`-max_sla_duration_secs`).
     pub sla_max_duration: Duration,
+    /// The most failures that an update may allow, all instances together
+    /// (`-max_update_instance_failures`).
+    pub max_update_failures: i64,
 }
 
 impl Default for Rules {
@@ -67,6 +70,7 @@ impl Default for Rules {
             sla_for_non_production: false,
             sla_min_instances: 20,
             sla_max_duration: Duration::from_secs(2 * 3600),
+            max_update_failures: 20_000,
         }
     }
 }

@@ -12,6 +12,9 @@ pub enum ConvertError {
     /// A job key with a part that is missing or no identifier.
     #[error("Job key {0} is invalid.")]
     JobKey(String),
+    /// A range of instances that ends before it begins, or begins below zero.
+    #[error("Instances {0} to {1} are no range.")]
+    Range(i32, i32),
     /// A field without which the value means nothing.
     #[error("{0} is not set")]
     Unset(&'static str),

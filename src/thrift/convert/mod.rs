@@ -5,6 +5,7 @@
 
 mod from_wire;
 mod to_wire;
+mod update;
 
 pub use from_wire::{
     ConvertError, instance_ids, job_configuration, job_key, resource_amounts, schedule_status,
@@ -13,6 +14,12 @@ pub use from_wire::{
 pub use to_wire::{
     job_configuration_to_wire, job_key_to_wire, quota_to_wire, scheduled_task_to_wire,
     status_to_wire, task_config_to_wire,
+};
+
+pub use update::{
+    instance_event_to_wire, metadata, ranges_to_wire, update_event_to_wire,
+    update_instructions_to_wire, update_key, update_key_to_wire, update_settings,
+    update_state_to_wire, update_status, update_status_to_wire, update_summary_to_wire,
 };
 
 #[cfg(test)]
