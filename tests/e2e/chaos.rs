@@ -27,7 +27,7 @@ enum Known {
     Open,
 }
 
-struct Job {
+pub struct Job {
     name: String,
     /// How it was created, if that was done with a request id.
     request: Option<Request>,
@@ -90,7 +90,7 @@ pub fn insist(world: &World, request: &Request, id: &str) {
 }
 
 /// Creates and kills jobs until told to stop.
-fn load(world: &World, judge: &Path, round: usize, stop: &AtomicBool) -> Vec<Job> {
+pub fn load(world: &World, judge: &Path, round: usize, stop: &AtomicBool) -> Vec<Job> {
     let mut rng = Rng::from_seed(round as u64);
     let mut jobs: Vec<Job> = Vec::new();
     for number in 0.. {
@@ -172,7 +172,7 @@ fn rounds() -> usize {
 }
 
 /// The file holds a whole number of lines of both kinds by the time it is looked at.
-fn steady_tasks(world: &World) -> Option<Vec<ScheduledTask>> {
+pub fn steady_tasks(world: &World) -> Option<Vec<ScheduledTask>> {
     let all = tasks(world)?;
     Some(all.into_iter().filter(|t| job_of(t) == "steady").collect())
 }
@@ -241,7 +241,7 @@ fn nothing_acknowledged_is_lost_and_nothing_runs_twice() {
 /// Whoever repeats a request, however late, gets the first answer, and nothing is done again.
 ///
 /// The jobs that were killed since would be created anew by a scheduler that has forgotten.
-fn repeat_everything(world: &World, jobs: &[Job]) {
+pub fn repeat_everything(world: &World, jobs: &[Job]) {
     let ids = || {
         let all = tasks(world).expect("the scheduler leads");
         all.iter().map(id_of).collect::<BTreeSet<String>>()
@@ -255,7 +255,7 @@ fn repeat_everything(world: &World, jobs: &[Job]) {
     assert_eq!(ids(), before, "a repeated request was carried out again");
 }
 
-fn judge_the_end(world: &World, judge: &Path, jobs: &[Job], before: &Lines) {
+pub fn judge_the_end(world: &World, judge: &Path, jobs: &[Job], before: &Lines) {
     let mut last = String::new();
     let settled = |last: &mut String| {
         let Some(all) = tasks(world) else {

@@ -8,6 +8,7 @@
 
 mod chaos;
 mod daemons;
+mod ensemble;
 mod job;
 mod maintenance;
 mod monit;

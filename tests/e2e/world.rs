@@ -17,6 +17,8 @@ pub struct World {
     pub http_port: u16,
     pub peer_port: u16,
     pub observer_port: u16,
+    /// The HTTP ports that a call tries one after the other, where there are several schedulers.
+    pub doors: Vec<u16>,
     scheduler: Option<Child>,
     agent: Option<Child>,
     is_view: bool,
@@ -45,6 +47,7 @@ impl World {
             http_port,
             peer_port,
             observer_port,
+            doors: vec![http_port],
             scheduler: None,
             agent: None,
             is_view: false,
@@ -95,6 +98,11 @@ impl World {
         ]
     }
 
+    /// Starts a program whose log is `name`.log.
+    pub fn spawn(&self, name: &str, args: &[String]) -> Child {
+        self.start(name, args)
+    }
+
     pub fn agent_args(&self) -> Vec<String> {
         vec![
             "agent".to_owned(),
@@ -132,8 +140,12 @@ impl World {
     }
 
     pub fn start_agent(&mut self) {
+        self.start_agent_as(self.agent_args());
+    }
+
+    pub fn start_agent_as(&mut self, args: Vec<String>) {
         assert!(self.agent.is_none(), "the agent runs already");
-        self.agent = Some(self.start("agent", &self.agent_args()));
+        self.agent = Some(self.start("agent", &args));
     }
 
     /// Both, and waits until the scheduler leads.
@@ -208,7 +220,37 @@ impl World {
         request.push_str("\r\n");
         let mut bytes = request.into_bytes();
         bytes.extend_from_slice(body);
-        let (status, _, body) = exchange(self.http_port, &bytes)?;
+        let mut last = std::io::Error::from(std::io::ErrorKind::NotConnected);
+        for door in &self.doors {
+            match self.knock(*door, &bytes) {
+                Ok(answer) => return Ok(answer),
+                // Nothing was done there.
+                Err(error) if is_closed_door(&error) => last = error,
+                Err(error) => return Err(error),
+            }
+        }
+        Err(last)
+    }
+
+    /// One request to one scheduler, or to the leader that it names.
+    fn knock(&self, door: u16, bytes: &[u8]) -> std::io::Result<(u16, Vec<u8>)> {
+        let (mut status, head, mut body) = exchange(door, bytes)?;
+        if status == 307 {
+            let leader = head.lines().find_map(|l| {
+                let (name, value) = l.split_once(':')?;
+                let location = name
+                    .eq_ignore_ascii_case("location")
+                    .then_some(value.trim())?;
+                let rest = location.strip_prefix("http://127.0.0.1:")?;
+                rest.split('/').next()?.parse().ok()
+            });
+            let leader = leader.unwrap_or_else(|| panic!("a redirection to nowhere: {head}"));
+            (status, _, body) = exchange(leader, bytes)?;
+        }
+        // No leader is known, or it has moved on meanwhile.
+        if self.doors.len() > 1 && [307, 503].contains(&status) {
+            return Err(std::io::Error::from(std::io::ErrorKind::NotConnected));
+        }
         Ok((status, body))
     }
 
@@ -219,6 +261,7 @@ impl World {
             http_port: self.http_port,
             peer_port: self.peer_port,
             observer_port: self.observer_port,
+            doors: self.doors.clone(),
             scheduler: None,
             agent: None,
             is_view: true,
@@ -284,7 +327,13 @@ pub fn free_port() -> u16 {
     port
 }
 
-fn free_ports<const N: usize>() -> [u16; N] {
+/// Whether the request has not reached anybody.
+fn is_closed_door(error: &std::io::Error) -> bool {
+    use std::io::ErrorKind as K;
+    [K::NotConnected, K::ConnectionRefused].contains(&error.kind())
+}
+
+pub fn free_ports<const N: usize>() -> [u16; N] {
     // Below the range from which outgoing connections take theirs: a daemon that is down for a moment
     // must find its port free again. All are held at once, so that none is given twice.
     let first = 10_000 + u16::try_from(std::process::id() % 200).unwrap() * 100;
