@@ -1,8 +1,8 @@
 //! Between the codec and tide: requests and answers change their types here, and nowhere else.
 
-use super::routes;
 use super::state::{App, HttpState, Leadership, Shared};
-use crate::base::clock;
+use super::{graph, gzip, routes};
+use crate::base::clock::{self, Instant};
 use crate::base::stats::{Registry, Sliding};
 use crate::net::http1::{self, Answer, Body, Drained, Handler, Limits, Method};
 use crate::rt::{self, Shutdown};
@@ -56,10 +56,15 @@ pub async fn serve(
     let app = App::new(state);
     let sampled = Arc::clone(&app);
     let sampling = rt::spawn("stats sampler", async move {
+        let mut graphed = Instant::ZERO;
         loop {
             let now = clock::now();
             sampled.config.stats.sample(now);
             sampled.process.sample(now);
+            if now >= graphed {
+                sampled.series.sample(&sampled);
+                graphed = now + graph::INTERVAL;
+            }
             rt::sleep(SAMPLE_INTERVAL).await;
         }
     });
@@ -127,11 +132,17 @@ impl Handler for Door {
         if let Some(response) = self.turn_away(&request) {
             return response.into();
         }
+        // As upstream does, for what is read and for what is called.
+        let takes_gzip = matches!(request.method, Method::Get | Method::Post)
+            && gzip::is_accepted(request.headers.first("accept-encoding"));
         let Some(inner) = inner_request(request) else {
             return http1::Response::text(400, "malformed target\n").into();
         };
         match self.server.respond::<_, http_types::Response>(inner).await {
-            Ok(response) => outer_response(response).await,
+            Ok(response) => match outer_response(response).await {
+                Answer::Reply(response) if takes_gzip => gzip::pack(response).await.into(),
+                answer => answer,
+            },
             Err(error) => {
                 log::error!("a route failed: {error}");
                 http1::Response::text(500, "internal error\n").into()

@@ -12,6 +12,10 @@
 mod api;
 pub mod coordinator;
 mod door;
+mod graph;
+mod gzip;
+mod inspect;
+mod metrics;
 mod operate;
 mod pages;
 mod path;
@@ -20,6 +24,7 @@ mod process;
 mod routes;
 mod state;
 mod tables;
+mod threads;
 mod vars;
 
 #[cfg(test)]

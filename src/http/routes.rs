@@ -1,15 +1,16 @@
 //! Which path leads where.
 
 use super::state::Shared;
-use super::{api, operate, pages, probe, tables, vars};
+use super::{api, graph, inspect, metrics, operate, pages, probe, tables, threads, vars};
 use tide::{Request, Response, Server};
 
 /// Paths whose answers only the leader has. Everything else every scheduler answers for itself.
-const LEADER_ONLY: [&str; 11] = [
+const LEADER_ONLY: [&str; 13] = [
     "/agents",
     "/api",
     "/cron",
     "/maintenance",
+    "/mname",
     "/offers",
     "/pendingtasks",
     "/quotas",
@@ -17,6 +18,7 @@ const LEADER_ONLY: [&str; 11] = [
     "/slaves",
     "/state",
     "/tiers",
+    "/utilization",
 ];
 
 /// Whether the answer to this path is the leader's to give.
@@ -40,6 +42,13 @@ pub(super) fn server(app: Shared) -> Server<Shared> {
         .at("/logconfig")
         .get(operate::log_levels)
         .post(operate::set_log_level);
+    server.at("/metrics").get(metrics::metrics);
+    server.at("/graphdata").get(graph::data);
+    server.at("/graphview").get(graph::view);
+    server.at("/services").get(threads::services);
+    server.at("/threads").get(threads::threads);
+    server.at("/contention").get(threads::contention);
+    inspecting(&mut server);
     server.at("/offers").get(tables::offers);
     server.at("/pendingtasks").get(tables::pending);
     server.at("/quotas").get(tables::quotas);
@@ -66,6 +75,37 @@ pub(super) fn server(app: Shared) -> Server<Shared> {
     server.at(pages::STYLE_PATH).get(pages::style);
     server.at("/favicon.ico").get(pages::icon);
     server
+}
+
+/// What is stored, for people who look closer.
+fn inspecting(server: &mut Server<Shared>) {
+    server.at("/state").get(inspect::state);
+    server.at("/structdump").get(inspect::struct_usage);
+    server
+        .at("/structdump/task/:task")
+        .get(inspect::struct_task);
+    server
+        .at("/structdump/cron/:role/:environment/:job")
+        .get(inspect::struct_cron);
+    server.at("/utilization").get(inspect::utilization);
+    server
+        .at("/utilization/:metric")
+        .get(inspect::utilization_by_role);
+    server
+        .at("/utilization/:metric/:role")
+        .get(inspect::utilization_by_job);
+    server.at("/mname").get(inspect::mname_usage);
+    for path in [
+        "/mname/:role/:environment/:job/:instance",
+        "/mname/:role/:environment/:job/:instance/*forward",
+    ] {
+        let mut route = server.at(path);
+        route
+            .get(inspect::mname)
+            .put(inspect::mname)
+            .post(inspect::mname)
+            .delete(inspect::mname);
+    }
 }
 
 async fn to_pages(_: Request<Shared>) -> tide::Result {

@@ -346,3 +346,87 @@ fn levels_of_the_log_can_be_set() {
     );
     assert_eq!(open(bad).0, 400);
 }
+
+#[test]
+fn what_is_stored_can_be_looked_at() {
+    let site = site(cluster());
+    let (status, _, body) = site.get("/state");
+    assert_eq!(status, 200);
+    let state: serde_json::Value = serde_json::from_str(&body).unwrap();
+    let name = state["agents"]["agent-1"][0].as_str().unwrap();
+    assert!(name.starts_with("www-data/prod/web-"), "{name}");
+    assert!(state["taskConfigs"][name]["job"].is_object(), "{body}");
+
+    assert_eq!(site.get("/structdump").0, 400);
+    let (status, _, body) = site.get("/structdump/task/web-0");
+    assert_eq!(status, 200);
+    assert!(body.contains("\"taskId\": \"web-0\""), "{body}");
+    for gone in ["/structdump/task/no", "/structdump/cron/a/b/c"] {
+        assert_eq!(site.get(gone).2, "Entity not found\n", "{gone}");
+    }
+
+    let (_, _, body) = site.get("/utilization");
+    assert_eq!(body.lines().count(), 5, "{body}");
+    let (_, _, body) = site.get("/utilization/TOTAL_consumed/www-data");
+    assert!(body.contains("\nweb "), "{body}");
+    assert_eq!(site.get("/utilization/odd").0, 400);
+}
+
+#[test]
+fn mname_leads_to_the_web_port_of_a_running_instance() {
+    let site = site(cluster());
+    let (status, headers, _) = site.get("/mname/www-data/prod/web/0/a/b?c=d");
+    assert_eq!(status, 307);
+    assert!(
+        headers.contains("location: http://host-1:31000/a/b?c=d"),
+        "{headers}"
+    );
+    let (status, headers, _) = site.get("/mname/www-data/prod/web/0");
+    assert_eq!(status, 307);
+    assert!(
+        headers.contains("location: http://host-1:31000/\n"),
+        "{headers}"
+    );
+    let (status, _, body) = site.get("/mname/www-data/prod/web/1");
+    assert_eq!(status, 404);
+    assert_eq!(
+        body,
+        "The selected instance is currently in state PENDING\n"
+    );
+    assert_eq!(
+        site.get("/mname/www-data/prod/web/9").2,
+        "No such live instance found.\n"
+    );
+    assert_eq!(site.get("/mname").0, 400);
+}
+
+#[test]
+fn the_process_shows_its_numbers_threads_and_parts() {
+    let site = site(cluster());
+    let (status, headers, body) = site.get("/metrics");
+    assert_eq!(status, 200);
+    assert!(headers.contains("version=0.0.4"), "{headers}");
+    assert!(body.contains("\naurora_task_store_running 1\n"), "{body}");
+    let mut names: Vec<&str> = body
+        .lines()
+        .filter_map(|line| line.strip_prefix("# TYPE "))
+        .collect();
+    let count = names.len();
+    names.dedup();
+    assert_eq!(names.len(), count, "a metric is there twice");
+    assert!(site.get("/threads").2.contains("Name: "));
+    assert!(site.get("/contention").2.starts_with("Locked threads:"));
+    assert!(
+        site.get("/services")
+            .2
+            .contains("{\"name\":\"Scheduler\",\"state\":\"RUNNING\"}")
+    );
+    assert_eq!(site.get("/graphdata").2, "[]", "nothing was kept yet");
+    let (status, _, body) = site.get("/graphdata?metrics=no");
+    assert_eq!(
+        (status, body.as_str()),
+        (500, "{\"error\":\"Unknown metric no\"}")
+    );
+    assert_eq!(site.get("/graphview").0, 200);
+    assert_eq!(site.get("/graphview?query=no").0, 404);
+}

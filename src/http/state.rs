@@ -1,6 +1,7 @@
 //! What the routes need of the rest of the program.
 
 use super::api::ApiDoor;
+use super::graph::Series;
 use super::process::ProcessClock;
 use crate::base::clock::Instant;
 use crate::base::stats::{self, Registry};
@@ -131,6 +132,8 @@ impl HttpState {
 pub(super) struct App {
     pub(super) config: HttpState,
     pub(super) process: ProcessClock,
+    /// The variables' last hour.
+    pub(super) series: Series,
 }
 
 /// What tide holds; cheap to clone.
@@ -141,6 +144,7 @@ impl App {
         Arc::new(Self {
             config,
             process: ProcessClock::start(),
+            series: Series::default(),
         })
     }
 
