@@ -147,7 +147,7 @@ fn curve(name: &str, points: &[(Timestamp, f32)]) -> Markup {
         .collect();
     html! {
         figure {
-            figcaption { (name) ": " (values().last().unwrap_or(0.0)) " (" (low) " to " (high) ")" }
+            figcaption { (name) ": " (values().next_back().unwrap_or(0.0)) " (" (low) " to " (high) ")" }
             svg xmlns="http://www.w3.org/2000/svg" viewBox={ "0 0 " (WIDTH) " " (HEIGHT) } width=(WIDTH)
                 height=(HEIGHT) role="img" aria-label=(name) {
                 rect width=(WIDTH) height=(HEIGHT) fill="none" stroke="#999" {}
