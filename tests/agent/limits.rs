@@ -324,6 +324,9 @@ fn what_is_left_of_a_task_that_ended_is_found_by_its_group() {
     let argument = format!("200{}", std::process::id());
     world.launch(&format!("exec sleep {argument}"), 64, 0);
     world.wait(TaskState::Running);
+    until("it sleeps", || {
+        (with_argument(&argument) == 1).then_some(())
+    });
     // As after a loss of the task's directory: the group is there and nobody knows the task.
     let beside = |it: &PathBuf| it.with_file_name("t-stray");
     let strays: Vec<PathBuf> = world.groups().iter().map(beside).collect();
