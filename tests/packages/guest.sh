@@ -20,7 +20,7 @@ executors() {
 }
 is_running() { sudo -u worker aurora job status local/worker/devel/hello_world 2>> "$log" | grep -q RUNNING; }
 to_version() {
-    quietly apt-get install -y --no-install-recommends --allow-downgrades "aurora=$1" "aurora-tools=$1" \
+    quietly timeout 200 apt-get install -y --no-install-recommends --allow-downgrades "aurora=$1" "aurora-tools=$1" \
         "aurora-scheduler=$1" "aurora-executor=$1"
 }
 files() {
@@ -31,6 +31,9 @@ files() {
         -o -name __pycache__ \) -prune -o -print | LC_ALL=C sort)
 }
 
+# What went wrong, if it did.
+trap '[ "${failed:-0}" = 0 ] || { tail -n 30 "$log"; systemctl list-jobs; journalctl -u aurora-scheduler -u aurora-agent |
+    tail -n 40; }' EXIT
 until_ok 60 sh -c 'systemctl is-system-running | grep -Eq "running|degraded"' || :
 echo "booted: systemd $(systemctl --version | sed -n '1s/systemd \([0-9]*\).*/\1/p'), $(uname -r)"
 useradd --create-home worker
@@ -137,4 +140,3 @@ nothing_left() { files > /root/after && diff /root/before /root/after; }
 check "$family: purge leaves nothing" nothing_left
 no_units() { ! systemctl list-unit-files | grep -E 'aurora|thermos'; }
 check "$family: nor a unit" no_units
-[ "${failed:-0}" = 0 ] || { tail -n 30 "$log"; journalctl -u aurora-scheduler -u aurora-agent | tail -n 30; }

@@ -308,7 +308,9 @@ check "$family: nothing answers any more" stopped
 check "$family: the task runs on" same_task
 check "$family: the data is there" test -d "$root/var/lib/aurora/scheduler/db"
 if [ "$family" = deb ]; then
-    check "$family: the init script of a removed package is 5" gives 5 init aurora-scheduler start
+    # Debian takes the right to run it too.
+    removed() { quietly at sh /etc/init.d/aurora-scheduler start; }
+    check "$family: the init script of a removed package gives 5" gives 5 removed
 fi
 must "$family: install again" install_it
 if [ "$family" = rpm ]; then

@@ -274,3 +274,9 @@ case $kinds in
         life rpm || :
     fi ;;
 esac
+if [ "${AURORA_LONG:-0}" = 1 ]; then
+    sh tests/packages/vm.sh "$base" "$work/repository"
+else
+    skip "a booted systemd" "part of the long mode"
+fi
+exit 0
