@@ -226,7 +226,9 @@ another() {
     case $pid in '' | 0 | *[!0-9]*) return 1 ;; esac
     [ "$pid" != "$before" ] && kill -0 "$pid" 2>/dev/null && answers /health 200
 }
-healthy_checks() { [ "$(grep -c "successfully received: 'HTTP/1" "$root/root/monit.log")" -ge 3 ]; }
+healthy_checks() {
+    [ "$(grep -cs "successfully received: 'HTTP/1" "$root/root/monit.log" || :)" -ge 3 ] 2>/dev/null
+}
 if [ "$family" = deb ]; then
     say "monit"
     # Faster than people need it: a look every second, two failures instead of ten, and no minute of grace.
