@@ -1,4 +1,85 @@
-//! The simulator. See the modules.
+//! The replicated log under every kind of trouble, in simulated time, from one seed.
+//!
+//! `AURORA_SEED=n cargo test --test sim replay` runs one seed again; `AURORA_TRACE=1` shows what
+//! happens in it. `AURORA_LONG=1 AURORA_SEEDS=n cargo test --test sim` runs many seeds.
+#![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
+
+mod checker;
+mod clock;
+mod damage;
+mod disk;
+mod load;
+mod machine;
+mod network;
+mod plan;
+mod scenario;
+mod trouble;
+mod world;
+
+use scenario::{Outcome, run};
+use std::time::Duration;
+
+/// What a number of runs came to.
+#[derive(Debug, Default)]
+struct Sum {
+    runs: u64,
+    events: u64,
+    acknowledged: u64,
+    simulated: Duration,
+    took: Duration,
+}
+
+impl Sum {
+    fn add(&mut self, outcome: &Outcome) {
+        self.runs += 1;
+        self.events += outcome.events;
+        self.acknowledged += outcome.acknowledged;
+        self.simulated += outcome.simulated;
+        self.took += outcome.took;
+    }
+
+    fn report(&self, what: &str) {
+        let ratio = self.simulated.as_secs_f64() / self.took.as_secs_f64().max(1e-9);
+        println!(
+            "{what}: {} seeds, {} events, {} entries acknowledged, {:.0} s simulated in {:.2} s: \
+             {ratio:.0} times real time",
+            self.runs,
+            self.events,
+            self.acknowledged,
+            self.simulated.as_secs_f64(),
+            self.took.as_secs_f64()
+        );
+    }
+}
+
+fn number(variable: &str) -> Option<u64> {
+    std::env::var(variable).ok()?.parse().ok()
+}
+
+fn seeds(what: &str, first: u64, fixed: u64) {
+    let is_long = std::env::var("AURORA_LONG").is_ok_and(|long| long == "1");
+    let long = number("AURORA_SEEDS").unwrap_or(fixed * 20);
+    let count = if is_long { long } else { fixed };
+    let mut sum = Sum::default();
+    for seed in first..first + count {
+        sum.add(&run(plan::Plan::from_seed(seed)));
+    }
+    sum.report(what);
+    assert!(sum.acknowledged > 50 * sum.runs, "too little was done: {sum:?}");
+}
 
 #[test]
-fn x() {}
+fn ensembles_lose_nothing_under_faults() {
+    seeds("ensembles", 100, 60);
+}
+
+#[test]
+fn replay() {
+    if let Some(seed) = number("AURORA_SEED") {
+        let mut sum = Sum::default();
+        let plan = plan::Plan::from_seed(seed);
+        println!("{plan:#?}");
+        sum.add(&run(plan));
+        sum.report(&format!("seed {seed}"));
+    }
+}

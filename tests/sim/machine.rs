@@ -1,0 +1,121 @@
+//! One machine: a disk, a clock, and the process that runs a replica on them, or does not.
+
+use crate::checker::ledger::EntryId;
+use crate::checker::Witness;
+use crate::clock::{Clock, Nanos};
+use crate::damage::Damage;
+use crate::disk::Disk;
+use cores::paxos::{
+    Ballot, Configuration, Member, Position, Record, Recovered, Replica, ReplicaId, Ticket,
+};
+use cores::replog::disk::{self as durable, DiskError};
+use cores::replog::evidence::EvidenceFile;
+use cores::replog::store::Store;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+/// A machine.
+pub struct Machine {
+    pub disk: Disk,
+    pub clock: Clock,
+    pub process: Option<Process>,
+    /// Who lives on the disk.
+    pub me: Member,
+    /// What each incarnation that lived here has said.
+    pub witnesses: BTreeMap<Member, Witness>,
+    /// Why the disk may be missing what it was given, if it may.
+    pub damage: Option<Damage>,
+    /// Whether it refuses to start, and rightly so.
+    pub is_out: bool,
+    /// No processor until then.
+    pub stalled_until: Nanos,
+    /// The disk takes longer until then.
+    pub disk_slow_until: Nanos,
+    /// Counts the processes.
+    pub boot: u64,
+}
+
+/// What was handed to the disk, and what of it has been reported.
+pub struct Commit {
+    pub ticket: Option<Ticket>,
+    pub records: Vec<Record>,
+    pub result: Result<(), DiskError>,
+}
+
+/// A process that runs a replica.
+pub struct Process {
+    pub core: Replica,
+    pub durable: durable::Disk,
+    pub reader: Arc<dyn Store>,
+    pub jobs: VecDeque<(Ticket, Vec<Record>)>,
+    /// The call to the disk that has not come back.
+    pub commit: Option<Commit>,
+    /// The last position that was given to the owner.
+    pub given: Position,
+    /// What was proposed under the present ballot and is not learned.
+    pub in_flight: VecDeque<(Position, EntryId)>,
+    pub leading: Option<Ballot>,
+    /// Ballots that it has led and lost.
+    pub stale: Vec<Ballot>,
+    /// When the timer event that is under way fires.
+    pub timer: Option<Nanos>,
+}
+
+/// Why a replica was not opened.
+#[derive(Debug)]
+pub enum Refusal {
+    /// The disk does not work now.
+    Failing(String),
+    /// What it holds cannot be proven.
+    Unproven(String),
+}
+
+impl Machine {
+    /// A machine whose disk has been initialised for `me`.
+    pub fn new(me: Member, configuration: Configuration, clock: Clock) -> Self {
+        let disk = Disk::formatted();
+        let store = disk.writer();
+        let made = durable::Disk::create(store.as_ref(), me, configuration, Ballot::ZERO);
+        let slots = EvidenceFile::over(disk.slots());
+        slots.write(&made.unwrap()).unwrap();
+        disk.settle(u64::MAX);
+        Self {
+            disk,
+            clock,
+            process: None,
+            me,
+            witnesses: BTreeMap::new(),
+            damage: None,
+            is_out: false,
+            stalled_until: 0,
+            disk_slow_until: 0,
+            boot: 0,
+        }
+    }
+
+    pub fn id(&self) -> ReplicaId {
+        self.me.id
+    }
+
+    /// The witness of who lives here now.
+    pub fn witness(&mut self) -> &mut Witness {
+        self.witnesses.entry(self.me).or_default()
+    }
+
+    /// Opens the disk as a starting process does.
+    pub fn open(&self) -> Result<(durable::Disk, Recovered), Refusal> {
+        if !self.disk.has_slots() {
+            return Err(Refusal::Unproven("the evidence file is missing".to_owned()));
+        }
+        if !self.disk.has_store() {
+            return Err(Refusal::Unproven("the database is missing".to_owned()));
+        }
+        let evidence = EvidenceFile::over(self.disk.slots());
+        durable::Disk::open(self.disk.writer(), evidence).map_err(|error| match error {
+            DiskError::Evidence(cause) => Refusal::Failing(cause),
+            DiskError::Store(error) => Refusal::Failing(error.to_string()),
+            DiskError::Stored(error) => Refusal::Unproven(error.to_string()),
+            DiskError::Unproven(cause) => Refusal::Unproven(cause),
+        })
+    }
+}

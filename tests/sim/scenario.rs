@@ -1,0 +1,79 @@
+//! One run from beginning to end: trouble, calm, and what must be true then.
+
+use crate::plan::Plan;
+use crate::world::{World, nanos};
+use cores::base::clock;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::time::Duration;
+
+/// What a run came to.
+#[derive(Debug)]
+pub struct Outcome {
+    pub events: u64,
+    pub acknowledged: u64,
+    pub simulated: Duration,
+    pub took: Duration,
+}
+
+/// Within this long after the last fault has ended everybody has everything, and new entries pass.
+const SETTLES_WITHIN: Duration = Duration::from_secs(15);
+/// How long a leader that nothing troubles is watched.
+const CALM: Duration = Duration::from_secs(2);
+
+/// Runs a plan.
+///
+/// # Panics
+///
+/// If anything that must hold does not; says the seed and how to see it again.
+pub fn run(plan: Plan) -> Outcome {
+    let seed = plan.seed;
+    let started = clock::now();
+    let result = catch_unwind(AssertUnwindSafe(|| live(plan)));
+    match result {
+        Ok(world) => Outcome {
+            events: world.handled,
+            acknowledged: world.ledger.acknowledged_count(),
+            simulated: Duration::from_nanos(world.now),
+            took: clock::now().since(started),
+        },
+        Err(cause) => {
+            eprintln!("seed {seed} fails; again: AURORA_SEED={seed} cargo test --test sim replay");
+            resume_unwind(cause)
+        }
+    }
+}
+
+fn live(plan: Plan) -> World {
+    let (rounds, chaos) = (plan.rounds, plan.chaos);
+    let mut world = World::new(plan);
+    for _ in 0..rounds {
+        world.roughen();
+        let end = world.now + nanos(chaos);
+        world.run(end, |_| false);
+        settle(&mut world);
+    }
+    world
+}
+
+/// The faults end: progress must resume, and last.
+fn settle(world: &mut World) {
+    world.heal();
+    if world.machines.iter().all(|machine| machine.is_out) {
+        return;
+    }
+    let deadline = world.now + nanos(SETTLES_WITHIN);
+    let before = world.ledger.acknowledged_count();
+    let is_moving = |world: &World| world.ledger.acknowledged_count() > before && world.is_even();
+    assert!(
+        world.run(deadline, is_moving),
+        "no progress within {SETTLES_WITHIN:?} after the faults have ended: {}",
+        world.describe()
+    );
+    // What was sent in the trouble and is still under way may unsettle it once more.
+    let end = world.now + nanos(world.plan.network.slow + CALM);
+    world.run(end, |_| false);
+    let leader = world.leader();
+    let end = world.now + nanos(CALM);
+    world.run(end, |_| false);
+    assert_eq!(world.leader(), leader, "the leader was changed in the calm");
+}

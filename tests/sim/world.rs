@@ -1,0 +1,571 @@
+//! The world: machines, links, clients and trouble, one event after the other.
+
+use crate::checker::Ledger;
+use crate::clock::{Clock, Nanos};
+use crate::machine::{Commit, Machine, Process, Refusal};
+use crate::network::Network;
+use crate::plan::Plan;
+use crate::trouble::Undo;
+use cores::base::clock::Instant;
+use cores::base::rng::Rng;
+use cores::paxos::{
+    Configuration, Effect, Entry, Incarnation, Member, Message, Position, Replica, ReplicaId, Run,
+    Status, Timing, Value,
+};
+use cores::replog::disk::read_entries;
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, VecDeque};
+use std::time::Duration;
+
+/// What happens.
+pub enum Event {
+    /// A message reaches a machine; if `boot` is set, only that process of it.
+    Deliver {
+        to: usize,
+        boot: Option<u64>,
+        message: Box<Message>,
+    },
+    /// A call to the disk comes back.
+    Synced { machine: usize, boot: u64 },
+    /// A deadline may have passed.
+    Timer { machine: usize, boot: u64 },
+    /// A process starts, if none runs.
+    Start { machine: usize },
+    /// A client does something.
+    Load,
+    /// Something goes wrong.
+    Trouble,
+    /// And is over.
+    Lift { era: u64, undo: Undo },
+}
+
+struct Scheduled {
+    at: Nanos,
+    /// Keeps events of one moment in order.
+    number: u64,
+    event: Event,
+}
+
+impl PartialEq for Scheduled {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+impl Eq for Scheduled {}
+impl PartialOrd for Scheduled {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+impl Ord for Scheduled {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        (self.at, self.number).cmp(&(other.at, other.number))
+    }
+}
+
+/// Everything there is.
+pub struct World {
+    pub plan: Plan,
+    pub rng: Rng,
+    pub now: Nanos,
+    events: BinaryHeap<Reverse<Scheduled>>,
+    scheduled: u64,
+    pub machines: Vec<Machine>,
+    pub network: Network,
+    pub ledger: Ledger,
+    /// Whether trouble is about.
+    pub is_rough: bool,
+    /// Counts the spells of trouble: what was to be lifted in an older one has been.
+    pub era: u64,
+    pub handled: u64,
+    pub is_traced: bool,
+}
+
+/// More than this many events at once are a storm.
+const EVENTS_MAX: usize = 200_000;
+
+pub fn nanos(duration: Duration) -> Nanos {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+macro_rules! trace {
+    ($world:expr, $($argument:tt)*) => {
+        if $world.is_traced {
+            eprintln!("{:12.6} {}", $world.now as f64 / 1e9, format!($($argument)*));
+        }
+    };
+}
+pub(crate) use trace;
+
+impl World {
+    pub fn new(plan: Plan) -> Self {
+        let mut rng = Rng::from_seed(plan.seed);
+        let members: Vec<Member> = (1..=plan.size as u64)
+            .map(|id| Member {
+                id: ReplicaId(id),
+                incarnation: Incarnation(0),
+            })
+            .collect();
+        let configuration = Configuration::majority(7, &members);
+        let spread = 1.0 + plan.clock_spread;
+        let machines = members
+            .iter()
+            .map(|me| {
+                let shown = rng.below(1 << 40);
+                let rate = spread.powf(rng.unit() * 2.0 - 1.0);
+                Machine::new(*me, configuration.clone(), Clock::new(0, shown, rate))
+            })
+            .collect();
+        let mut world = Self {
+            network: Network::new(plan.network.clone(), plan.size),
+            rng,
+            now: 0,
+            events: BinaryHeap::new(),
+            scheduled: 0,
+            machines,
+            ledger: Ledger::default(),
+            is_rough: true,
+            era: 0,
+            handled: 0,
+            is_traced: std::env::var_os("AURORA_TRACE").is_some(),
+            plan,
+        };
+        for machine in 0..world.machines.len() {
+            let wait = world.rng.duration(Duration::ZERO, Duration::from_millis(200));
+            world.after(wait, Event::Start { machine });
+        }
+        world.after(Duration::from_millis(1), Event::Load);
+        world
+    }
+
+    /// Schedules an event.
+    pub fn at(&mut self, at: Nanos, event: Event) {
+        assert!(self.events.len() < EVENTS_MAX, "a storm: too many events are under way");
+        self.scheduled += 1;
+        let number = self.scheduled;
+        self.events.push(Reverse(Scheduled { at, number, event }));
+    }
+
+    pub fn after(&mut self, wait: Duration, event: Event) {
+        self.at(self.now + nanos(wait), event);
+    }
+
+    /// A time from now, `mean` on average.
+    pub fn some_time(&mut self, mean: Duration) -> Duration {
+        mean.mul_f64(-(1.0 - self.rng.unit()).ln())
+    }
+
+    /// Lets time pass until `deadline`, or until `is_done` says so. Gives whether it did.
+    pub fn run(&mut self, deadline: Nanos, is_done: impl Fn(&Self) -> bool) -> bool {
+        while let Some(Reverse(next)) = self.events.peek() {
+            if next.at > deadline {
+                break;
+            }
+            let Some(Reverse(next)) = self.events.pop() else {
+                break;
+            };
+            self.now = self.now.max(next.at);
+            self.handled += 1;
+            self.handle(next.event);
+            if is_done(self) {
+                return true;
+            }
+        }
+        self.now = self.now.max(deadline);
+        is_done(self)
+    }
+
+    fn handle(&mut self, event: Event) {
+        let concerned = match &event {
+            Event::Deliver { to: machine, .. }
+            | Event::Synced { machine, .. }
+            | Event::Timer { machine, .. } => Some(*machine),
+            _ => None,
+        };
+        if let Some(machine) = concerned
+            && self.machines[machine].stalled_until > self.now
+        {
+            let until = self.machines[machine].stalled_until;
+            return self.at(until, event);
+        }
+        match event {
+            Event::Deliver { to, boot, message } => {
+                if boot.is_none_or(|boot| boot == self.machines[to].boot) {
+                    trace!(self, "{to} hears {message:?}");
+                    self.call(to, |core, now, rng| core.handle_message(now, *message, rng));
+                }
+            }
+            Event::Synced { machine, boot } => {
+                if boot == self.machines[machine].boot {
+                    self.synced(machine);
+                }
+            }
+            Event::Timer { machine, boot } => self.timer(machine, boot),
+            Event::Start { machine } => self.start(machine),
+            Event::Load => self.load(),
+            Event::Trouble => self.make_trouble(),
+            Event::Lift { era, undo } => {
+                if era == self.era {
+                    self.lift(undo);
+                }
+            }
+        }
+    }
+
+    fn timer(&mut self, machine: usize, boot: u64) {
+        let now = self.now;
+        if boot != self.machines[machine].boot {
+            return;
+        }
+        let Some(process) = &mut self.machines[machine].process else {
+            return;
+        };
+        if process.timer.is_some_and(|timer| timer <= now) {
+            process.timer = None;
+        }
+        self.call(machine, Replica::handle_timeout);
+    }
+
+    /// Calls into a replica that runs, and carries out what it asks for.
+    pub fn call<R>(
+        &mut self,
+        machine: usize,
+        call: impl FnOnce(&mut Replica, Instant, &mut Rng) -> R,
+    ) -> Option<R> {
+        let mut process = self.machines[machine].process.take()?;
+        let now = self.machines[machine].clock.local(self.now);
+        let result = call(&mut process.core, now, &mut self.rng);
+        while let Some(effect) = process.core.poll_effect() {
+            self.carry_out(machine, &mut process, effect);
+        }
+        self.pump(machine, &mut process);
+        self.arm(machine, &mut process);
+        self.machines[machine].process = Some(process);
+        Some(result)
+    }
+
+    /// Makes sure that the replica hears of its deadline.
+    fn arm(&mut self, machine: usize, process: &mut Process) {
+        let deadline = process.core.deadline();
+        if deadline == Instant::FAR {
+            return;
+        }
+        let due = self.machines[machine].clock.due(deadline).max(self.now + 1);
+        if process.timer.is_none_or(|timer| due < timer) {
+            process.timer = Some(due);
+            let boot = self.machines[machine].boot;
+            self.at(due, Event::Timer { machine, boot });
+        }
+    }
+
+    /// A clock has changed: deadlines come at other times.
+    pub fn rearm(&mut self, machine: usize) {
+        if let Some(mut process) = self.machines[machine].process.take() {
+            process.timer = None;
+            self.arm(machine, &mut process);
+            self.machines[machine].process = Some(process);
+        }
+    }
+
+    fn carry_out(&mut self, machine: usize, process: &mut Process, effect: Effect) {
+        match effect {
+            Effect::Persist { ticket, records } => process.jobs.push_back((ticket, records)),
+            Effect::Send { to, message } => self.send(machine, process, to, &message),
+            Effect::Learned(entry) => self.learned(machine, process, &entry),
+            Effect::Skipped { first } => {
+                trace!(self, "{machine} skips to {first}");
+                self.ledger.skipped(self.machines[machine].id(), first);
+                process.given = first.before();
+            }
+            Effect::Leading { ballot } => {
+                trace!(self, "{machine} leads under {ballot}");
+                let id = self.machines[machine].id();
+                self.ledger.leads(id, ballot, process.given);
+                process.leading = Some(ballot);
+                process.in_flight.clear();
+            }
+            Effect::Discarded { ballot } => {
+                trace!(self, "{machine} has lost {ballot}");
+                process.leading = None;
+                process.in_flight.clear();
+                process.stale.push(ballot);
+            }
+            Effect::Status(status) => trace!(self, "{machine} is {status:?}"),
+            Effect::Read {
+                peer,
+                from,
+                through,
+            } => {
+                let bytes = 500 << self.rng.index(8);
+                let read = read_entries(process.reader.as_ref(), from, through, bytes);
+                let entries = read.expect("what is durable can be read");
+                process.core.handle_read(peer, Run::collect(entries));
+            }
+        }
+    }
+
+    fn send(&mut self, from: usize, process: &Process, to: ReplicaId, message: &Message) {
+        self.machines[from].witness().said(message, process.given);
+        let Some(to) = self.machines.iter().position(|machine| machine.id() == to) else {
+            return;
+        };
+        let arrivals = self.network.send(self.now, from, to, message, &mut self.rng);
+        for at in arrivals.into_iter().flatten() {
+            self.deliver(at, to, message.clone());
+        }
+    }
+
+    pub fn deliver(&mut self, at: Nanos, to: usize, message: Message) {
+        let machine = &self.machines[to];
+        let boot = (!self.plan.network.outlives_processes).then_some(machine.boot);
+        let message = Box::new(message);
+        self.at(at, Event::Deliver { to, boot, message });
+    }
+
+    /// A replica gives its owner an entry: a client may have waited for it.
+    fn learned(&mut self, machine: usize, process: &mut Process, entry: &Entry) {
+        let id = self.machines[machine].id();
+        trace!(self, "{machine} learns {}", entry.position);
+        assert_eq!(entry.position, process.given.next(), "{id} is given a gap");
+        process.given = entry.position;
+        self.ledger.learned(id, entry);
+        while let Some((at, name)) = process.in_flight.front().copied()
+            && at <= entry.position
+        {
+            process.in_flight.pop_front();
+            if let Some(ballot) = process.leading {
+                self.ledger.acknowledge(ballot, name, at);
+            }
+        }
+    }
+
+    /// Hands the disk what has queued up, if it is idle.
+    fn pump(&mut self, machine: usize, process: &mut Process) {
+        if process.commit.is_some() {
+            return;
+        }
+        let commit = if process.jobs.is_empty() {
+            if !process.durable.needs_sweep() {
+                return;
+            }
+            Commit {
+                ticket: None,
+                records: Vec::new(),
+                result: process.durable.sweep(),
+            }
+        } else {
+            let jobs = std::mem::take(&mut process.jobs);
+            let ticket = jobs.back().map(|(ticket, _)| *ticket);
+            let records: Vec<_> = jobs.into_iter().flat_map(|(_, records)| records).collect();
+            let result = process.durable.commit(records.iter().cloned());
+            Commit {
+                ticket,
+                records,
+                result: result.map(drop),
+            }
+        };
+        process.commit = Some(commit);
+        let plan = &self.plan.disk;
+        let mut wait = self.rng.duration(plan.sync.0, plan.sync.1);
+        if self.is_rough && self.rng.below(1000) < plan.slow_per_mille {
+            wait += self.rng.duration(Duration::ZERO, plan.slow);
+        }
+        let boot = self.machines[machine].boot;
+        let from = self.now.max(self.machines[machine].disk_slow_until);
+        self.at(from + nanos(wait), Event::Synced { machine, boot });
+    }
+
+    fn synced(&mut self, machine: usize) {
+        let Some(process) = &mut self.machines[machine].process else {
+            return;
+        };
+        let Some(commit) = process.commit.take() else {
+            return;
+        };
+        if let Err(error) = commit.result {
+            trace!(self, "{machine} is poisoned: {error}");
+            self.crash(machine);
+            return self.start_soon(machine);
+        }
+        let journal = self.plan.disk.journal_batches;
+        self.machines[machine].disk.settle(journal);
+        self.machines[machine].witness().persisted(&commit.records);
+        self.call(machine, |core, now, rng| {
+            if let Some(ticket) = commit.ticket {
+                core.handle_persisted(now, ticket, rng);
+            }
+        });
+    }
+
+    /// A process ends at once; its disk keeps what it wants of what was not synced.
+    pub fn crash(&mut self, machine: usize) {
+        trace!(self, "{machine} crashes");
+        let machine = &mut self.machines[machine];
+        if machine.process.take().is_some() {
+            machine.disk.crash(&mut self.rng);
+        }
+        machine.stalled_until = 0;
+        machine.boot += 1;
+    }
+
+    pub fn start_soon(&mut self, machine: usize) {
+        let wait = self.some_time(Duration::from_millis(300));
+        self.after(wait, Event::Start { machine });
+    }
+
+    fn start(&mut self, index: usize) {
+        let machine = &mut self.machines[index];
+        if machine.process.is_some() || machine.is_out {
+            return;
+        }
+        let opened = machine.open();
+        let (durable, recovered) = match opened {
+            Ok(opened) => opened,
+            Err(Refusal::Failing(cause)) => {
+                trace!(self, "{index} cannot start: {cause}");
+                self.machines[index].disk.crash(&mut self.rng);
+                return self.start_soon(index);
+            }
+            Err(Refusal::Unproven(cause)) => {
+                let id = machine.id();
+                assert!(
+                    machine.damage.is_some(),
+                    "{id} refuses a disk that has only been crashed: {cause}"
+                );
+                machine.is_out = true;
+                trace!(self, "{index} refuses to start: {cause}");
+                return;
+            }
+        };
+        machine.disk.settle(self.plan.disk.journal_batches);
+        machine.witness().opened(&recovered);
+        trace!(self, "{index} starts with {} learned", recovered.learned);
+        assert_eq!(recovered.status, Status::Voting);
+        let timing = Timing::default();
+        let given = self.replay(index, recovered.first, recovered.learned);
+        let machine = &mut self.machines[index];
+        machine.boot += 1;
+        machine.process = Some(Process {
+            core: Replica::new(recovered, timing),
+            durable,
+            reader: machine.disk.reader(),
+            jobs: VecDeque::new(),
+            commit: None,
+            given,
+            in_flight: VecDeque::new(),
+            leading: None,
+            stale: Vec::new(),
+            timer: None,
+        });
+        self.call(index, Replica::start);
+    }
+
+    /// Reads back every learned entry, as a starting log gives them again to its owner.
+    fn replay(&mut self, index: usize, first: Position, learned: Position) -> Position {
+        let id = self.machines[index].id();
+        let reader = self.machines[index].disk.reader();
+        self.ledger.skipped(id, first);
+        let mut next = first;
+        while next <= learned {
+            let entries = read_entries(reader.as_ref(), next, learned, 100_000).unwrap();
+            assert!(!entries.is_empty(), "{id} has lost the entry at {next}");
+            for entry in entries {
+                assert_eq!(entry.position, next, "{id} reads back a gap");
+                self.ledger.read_back(id, &entry);
+                next = next.next();
+            }
+        }
+        learned.max(first.before())
+    }
+
+    /// Proposes values on a machine that leads, or believes it does.
+    pub fn propose(&mut self, index: usize, values: Vec<Value>, names: &[Option<crate::checker::ledger::EntryId>]) {
+        let Some(process) = &self.machines[index].process else {
+            return;
+        };
+        let Some(ballot) = process.leading else {
+            return;
+        };
+        let proposed = self.call(index, |core, now, rng| {
+            // The loop that runs a replica passes on nothing more while the window is full.
+            core.has_room().then(|| core.propose(now, ballot, values, rng))
+        });
+        let Some(Some(Ok(first))) = proposed else {
+            return;
+        };
+        trace!(self, "{index} proposes {} entries at {first}", names.len());
+        let Some(process) = &mut self.machines[index].process else {
+            return;
+        };
+        // Alone, and with a disk that takes no time, it would be learned by now.
+        let named = (first.0..).map(Position).zip(names);
+        let named = named.filter_map(|(at, name)| Some((at, (*name)?)));
+        if process.leading == Some(ballot) {
+            process.in_flight.extend(named.filter(|(at, _)| *at > process.given));
+        }
+    }
+
+    /// Everything works from now on, and everybody is up.
+    pub fn heal(&mut self) {
+        trace!(self, "the faults end");
+        self.is_rough = false;
+        self.era += 1;
+        for (to, message) in self.network.heal() {
+            self.deliver(self.now, to, message);
+        }
+        for machine in 0..self.machines.len() {
+            self.machines[machine].stalled_until = 0;
+            self.machines[machine].disk_slow_until = 0;
+            self.machines[machine].disk.set_weather(Default::default());
+            self.after(Duration::ZERO, Event::Start { machine });
+        }
+    }
+
+    /// Trouble begins, again.
+    pub fn roughen(&mut self) {
+        trace!(self, "the faults begin");
+        self.is_rough = true;
+        self.network.roughen();
+        self.after(Duration::ZERO, Event::Trouble);
+    }
+
+    /// The machine that leads and is not about to find out otherwise.
+    pub fn leader(&self) -> Option<usize> {
+        let leading = |machine: &Machine| machine.process.as_ref()?.leading;
+        (0..self.machines.len()).max_by_key(|index| leading(&self.machines[*index]))
+            .filter(|index| leading(&self.machines[*index]).is_some())
+    }
+
+    /// What everybody is doing, for whoever looks into a failure.
+    pub fn describe(&self) -> String {
+        let mut text = format!("the log ends at {}", self.ledger.end());
+        for (index, machine) in self.machines.iter().enumerate() {
+            let state = match &machine.process {
+                None if machine.is_out => "has refused to start".to_owned(),
+                None => "does not run".to_owned(),
+                Some(process) => format!(
+                    "{:?}, learned {}, end {}, promised {}, leads {:?}, {} jobs wait, disk is {}",
+                    process.core.status(),
+                    process.core.learned(),
+                    process.core.end(),
+                    process.core.promised(),
+                    process.leading,
+                    process.jobs.len(),
+                    if process.commit.is_some() { "busy" } else { "idle" },
+                ),
+            };
+            text.push_str(&format!("\n  machine {index}, {:?}: {state}", machine.me));
+            text.push_str(&format!(", damage {:?}", machine.damage));
+        }
+        text
+    }
+
+    /// Whether everybody who can be is up and has been given everything.
+    pub fn is_even(&self) -> bool {
+        let end = self.ledger.end();
+        self.machines
+            .iter()
+            .filter(|machine| !machine.is_out)
+            .all(|machine| machine.process.as_ref().is_some_and(|p| p.given == end))
+    }
+}
