@@ -1,7 +1,7 @@
 //! One machine: a disk, a clock, and the process that runs a replica on them, or does not.
 
-use crate::checker::ledger::EntryId;
 use crate::checker::Witness;
+use crate::checker::ledger::EntryId;
 use crate::clock::{Clock, Nanos};
 use crate::damage::Damage;
 use crate::disk::Disk;

@@ -65,7 +65,10 @@ fn seeds(what: &str, first: u64, fixed: u64) {
         sum.add(&run(plan::Plan::from_seed(seed)));
     }
     sum.report(what);
-    assert!(sum.acknowledged > 50 * sum.runs, "too little was done: {sum:?}");
+    assert!(
+        sum.acknowledged > 50 * sum.runs,
+        "too little was done: {sum:?}"
+    );
 }
 
 #[test]

@@ -155,7 +155,10 @@ impl Plan {
                 lost_per_mille: rare(rng, 150),
                 doubled_per_mille: rare(rng, 100),
                 slow_per_mille: rare(rng, 60),
-                delay: (Duration::from_micros(50 + rng.below(500)), ms(1 + rng.below(15))),
+                delay: (
+                    Duration::from_micros(50 + rng.below(500)),
+                    ms(1 + rng.below(15)),
+                ),
                 slow: ms(50 + rng.below(2_000)),
                 is_fifo: rng.one_in(3),
                 outlives_processes: rng.one_in(2),

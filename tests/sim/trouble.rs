@@ -123,7 +123,9 @@ impl World {
         let links = match self.rng.below(3) {
             0 => others.map(|other| (machine, other)).collect(),
             1 => others.map(|other| (other, machine)).collect(),
-            _ => others.flat_map(|other| [(machine, other), (other, machine)]).collect(),
+            _ => others
+                .flat_map(|other| [(machine, other), (other, machine)])
+                .collect(),
         };
         self.cut(links);
     }
@@ -153,9 +155,8 @@ impl World {
     /// Damages a disk, while no more of them are damaged than the ensemble can do without.
     fn damage(&mut self, machine: usize) {
         let size = self.machines.len();
-        let damaged = (0..size).filter(|other| {
-            *other != machine && self.machines[*other].damage.is_some()
-        });
+        let damaged =
+            (0..size).filter(|other| *other != machine && self.machines[*other].damage.is_some());
         let spare = if size == 1 { 1 } else { size - (size / 2 + 1) };
         if damaged.count() >= spare || self.machines[machine].is_out {
             return;

@@ -131,7 +131,9 @@ impl World {
             plan,
         };
         for machine in 0..world.machines.len() {
-            let wait = world.rng.duration(Duration::ZERO, Duration::from_millis(200));
+            let wait = world
+                .rng
+                .duration(Duration::ZERO, Duration::from_millis(200));
             world.after(wait, Event::Start { machine });
         }
         world.after(Duration::from_millis(1), Event::Load);
@@ -140,7 +142,10 @@ impl World {
 
     /// Schedules an event.
     pub fn at(&mut self, at: Nanos, event: Event) {
-        assert!(self.events.len() < EVENTS_MAX, "a storm: too many events are under way");
+        assert!(
+            self.events.len() < EVENTS_MAX,
+            "a storm: too many events are under way"
+        );
         self.scheduled += 1;
         let number = self.scheduled;
         self.events.push(Reverse(Scheduled { at, number, event }));
@@ -309,7 +314,9 @@ impl World {
         let Some(to) = self.machines.iter().position(|machine| machine.id() == to) else {
             return;
         };
-        let arrivals = self.network.send(self.now, from, to, message, &mut self.rng);
+        let arrivals = self
+            .network
+            .send(self.now, from, to, message, &mut self.rng);
         for at in arrivals.into_iter().flatten() {
             self.deliver(at, to, message.clone());
         }
@@ -479,7 +486,12 @@ impl World {
     }
 
     /// Proposes values on a machine that leads, or believes it does.
-    pub fn propose(&mut self, index: usize, values: Vec<Value>, names: &[Option<crate::checker::ledger::EntryId>]) {
+    pub fn propose(
+        &mut self,
+        index: usize,
+        values: Vec<Value>,
+        names: &[Option<crate::checker::ledger::EntryId>],
+    ) {
         let Some(process) = &self.machines[index].process else {
             return;
         };
@@ -488,7 +500,8 @@ impl World {
         };
         let proposed = self.call(index, |core, now, rng| {
             // The loop that runs a replica passes on nothing more while the window is full.
-            core.has_room().then(|| core.propose(now, ballot, values, rng))
+            core.has_room()
+                .then(|| core.propose(now, ballot, values, rng))
         });
         let Some(Some(Ok(first))) = proposed else {
             return;
@@ -501,7 +514,9 @@ impl World {
         let named = (first.0..).map(Position).zip(names);
         let named = named.filter_map(|(at, name)| Some((at, (*name)?)));
         if process.leading == Some(ballot) {
-            process.in_flight.extend(named.filter(|(at, _)| *at > process.given));
+            process
+                .in_flight
+                .extend(named.filter(|(at, _)| *at > process.given));
         }
     }
 
@@ -532,7 +547,8 @@ impl World {
     /// The machine that leads and is not about to find out otherwise.
     pub fn leader(&self) -> Option<usize> {
         let leading = |machine: &Machine| machine.process.as_ref()?.leading;
-        (0..self.machines.len()).max_by_key(|index| leading(&self.machines[*index]))
+        (0..self.machines.len())
+            .max_by_key(|index| leading(&self.machines[*index]))
             .filter(|index| leading(&self.machines[*index]).is_some())
     }
 
@@ -551,7 +567,11 @@ impl World {
                     process.core.promised(),
                     process.leading,
                     process.jobs.len(),
-                    if process.commit.is_some() { "busy" } else { "idle" },
+                    if process.commit.is_some() {
+                        "busy"
+                    } else {
+                        "idle"
+                    },
                 ),
             };
             text.push_str(&format!("\n  machine {index}, {:?}: {state}", machine.me));

@@ -48,7 +48,9 @@ impl Ledger {
 
     /// The last position that anybody was given.
     pub fn end(&self) -> Position {
-        self.chosen.last_key_value().map_or(Position::ZERO, |(at, _)| *at)
+        self.chosen
+            .last_key_value()
+            .map_or(Position::ZERO, |(at, _)| *at)
     }
 
     /// How many entries were acknowledged to clients.
@@ -66,12 +68,18 @@ impl Ledger {
         match &entry.value {
             Value::Append(payload) => {
                 let id = EntryId::of(payload);
-                assert!(id.0 <= self.next_id, "{who} learned {id:?}, which nobody proposed");
+                assert!(
+                    id.0 <= self.next_id,
+                    "{who} learned {id:?}, which nobody proposed"
+                );
                 let before = self.places.insert(id, at);
                 assert!(before.is_none(), "{id:?} stands at {before:?} and at {at}");
             }
             Value::Truncate { to } => {
-                assert!(*to <= at, "the truncation at {at} goes to {to}, beyond the end");
+                assert!(
+                    *to <= at,
+                    "the truncation at {at} goes to {to}, beyond the end"
+                );
                 self.truncated = self.truncated.max(*to);
             }
             Value::Configure(_) | Value::Nop => {}
@@ -83,8 +91,15 @@ impl Ledger {
     pub fn read_back(&self, who: ReplicaId, entry: &Entry) {
         let at = entry.position;
         let chosen = self.chosen.get(&at);
-        assert!(chosen.is_some(), "{who} holds {at} as learned, which nobody was given");
-        assert_eq!(chosen, Some(&entry.value), "{who} holds another value at {at}");
+        assert!(
+            chosen.is_some(),
+            "{who} holds {at} as learned, which nobody was given"
+        );
+        assert_eq!(
+            chosen,
+            Some(&entry.value),
+            "{who} holds another value at {at}"
+        );
     }
 
     /// Entries below `first` are gone somewhere.
@@ -117,6 +132,9 @@ impl Ledger {
         // What a later term has told need not be known to one that finds out late that it leads.
         let before = self.acknowledged.range(..ballot);
         let before = before.map(|(_, at)| *at).max().unwrap_or_default();
-        assert!(before <= given, "{who} leads with {given}, but {before} was acknowledged");
+        assert!(
+            before <= given,
+            "{who} leads with {given}, but {before} was acknowledged"
+        );
     }
 }

@@ -53,7 +53,10 @@ impl Witness {
         let (from, ballot) = (message.from.id, message.ballot);
         match &message.body {
             Body::Promise { .. } => {
-                assert!(self.durable.promised >= ballot, "{from} promised {ballot} before the sync");
+                assert!(
+                    self.durable.promised >= ballot,
+                    "{from} promised {ballot} before the sync"
+                );
                 assert!(
                     ballot >= self.promised,
                     "{from} promised {ballot} after {}",
