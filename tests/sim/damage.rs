@@ -24,6 +24,8 @@ pub enum Damage {
     RemovedEvidence,
     /// The store is gone.
     RemovedStore,
+    /// The disk was replaced by an empty one.
+    Wiped,
     /// Both slots read as zeros.
     ZeroedEvidence,
 }
@@ -66,6 +68,7 @@ impl Damage {
             }
             Self::RemovedEvidence => disk.remove_slots(),
             Self::RemovedStore => disk.remove_store(),
+            Self::Wiped => return false,
             Self::ZeroedEvidence => {
                 disk.zero_slot(0);
                 disk.zero_slot(1);

@@ -74,12 +74,18 @@ impl Disk {
     /// An empty disk with files on it.
     pub fn formatted() -> Self {
         let disk = Self::default();
-        let mut state = disk.state();
-        state.has_store = true;
-        state.has_slots = true;
-        state.slots = vec![0; 2 * 4096];
-        drop(state);
+        disk.format();
         disk
+    }
+
+    /// Empties it.
+    pub fn format(&self) {
+        *self.state() = State {
+            has_store: true,
+            has_slots: true,
+            slots: vec![0; 2 * 4096],
+            ..State::default()
+        };
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -17,6 +17,7 @@ impl World {
         match self.rng.below(20) {
             0 => self.use_stale_handle(index),
             1 => drop(self.call(index, |core, _, _| core.flush())),
+            3..8 => self.read(index),
             2 if self.plan.load.has_floods => self.append(index, 3000),
             _ => {
                 let count = 1 + self.rng.below(self.plan.load.burst);

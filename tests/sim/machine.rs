@@ -8,7 +8,7 @@ use crate::disk::Disk;
 use cores::paxos::{
     Ballot, Configuration, Member, Position, Record, Recovered, Replica, ReplicaId, Ticket,
 };
-use cores::replog::disk::{self as durable, DiskError};
+use cores::replog::disk::{self as durable, DiskError, Fresh};
 use cores::replog::evidence::EvidenceFile;
 use cores::replog::store::Store;
 use std::collections::{BTreeMap, VecDeque};
@@ -55,6 +55,8 @@ pub struct Process {
     /// What was proposed under the present ballot and is not learned.
     pub in_flight: VecDeque<(Position, EntryId)>,
     pub leading: Option<Ballot>,
+    /// Reads under way: what was acknowledged when they were asked for.
+    pub reads: BTreeMap<u64, Position>,
     /// Ballots that it has led and lost.
     pub stale: Vec<Ballot>,
     /// When the timer event that is under way fires.
@@ -72,13 +74,10 @@ pub enum Refusal {
 
 impl Machine {
     /// A machine whose disk has been initialised for `me`.
-    pub fn new(me: Member, configuration: Configuration, clock: Clock) -> Self {
+    pub fn new(me: Member, cluster: u128, clock: Clock) -> Self {
         let disk = Disk::formatted();
-        let store = disk.writer();
-        let made = durable::Disk::create(store.as_ref(), me, configuration, Ballot::ZERO);
-        let slots = EvidenceFile::over(disk.slots());
-        slots.write(&made.unwrap()).unwrap();
-        disk.settle(u64::MAX);
+        let alone = Configuration::alone(cluster, me);
+        make(&disk, Fresh::voting(me, alone, Ballot::ZERO));
         Self {
             disk,
             clock,
@@ -91,6 +90,13 @@ impl Machine {
             disk_slow_until: 0,
             boot: 0,
         }
+    }
+
+    /// Puts a replica in place of what is on the disk that has to learn everything before it votes.
+    pub fn make_joining(&mut self, me: Member, needs_incarnation: bool) {
+        self.disk.format();
+        make(&self.disk, Fresh::joining(me, needs_incarnation));
+        self.me = me;
     }
 
     pub fn id(&self) -> ReplicaId {
@@ -118,4 +124,12 @@ impl Machine {
             DiskError::Unproven(cause) => Refusal::Unproven(cause),
         })
     }
+}
+
+/// Writes a fresh replica to an empty disk.
+fn make(disk: &Disk, fresh: Fresh) {
+    let made = durable::Disk::create(disk.writer().as_ref(), fresh);
+    let slots = EvidenceFile::over(disk.slots());
+    slots.write(&made.unwrap()).unwrap();
+    disk.settle(u64::MAX);
 }

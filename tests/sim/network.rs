@@ -85,6 +85,12 @@ impl Network {
         self.is_rough = true;
     }
 
+    /// Whether a message now would pass.
+    pub fn is_open(&self, from: usize, to: usize) -> bool {
+        let link = &self.links[from * self.size + to];
+        link.cuts == 0 && link.held.is_none()
+    }
+
     /// When the message arrives: never, once or twice.
     pub fn send(
         &mut self,

@@ -9,6 +9,8 @@ pub struct Plan {
     pub seed: u64,
     /// Members at the start.
     pub size: usize,
+    /// Machines without a seat, which may get one.
+    pub spares: usize,
     /// How often faults rage and are then lifted.
     pub rounds: u32,
     /// How long they rage each time.
@@ -98,9 +100,15 @@ pub enum Fault {
     SlowDisk,
     /// The disk loses or changes what was durable.
     Damage,
+    /// The disk is replaced by an empty one.
+    Wipe,
+    /// The leader is asked to let another lead.
+    HandOver,
+    /// The ensemble is changed.
+    Change,
 }
 
-const EVERY_FAULT: [Fault; 13] = [
+const EVERY_FAULT: [Fault; 16] = [
     Fault::Crash,
     Fault::PowerCut,
     Fault::Restart,
@@ -114,6 +122,9 @@ const EVERY_FAULT: [Fault; 13] = [
     Fault::FullDisk,
     Fault::SlowDisk,
     Fault::Damage,
+    Fault::Wipe,
+    Fault::HandOver,
+    Fault::Change,
 ];
 
 const fn ms(count: u64) -> Duration {
@@ -139,7 +150,13 @@ impl Plan {
             kinds.retain(|kind| {
                 !matches!(
                     kind,
-                    Fault::Split | Fault::IsolateLeader | Fault::OneWay | Fault::Hold
+                    Fault::Split
+                        | Fault::IsolateLeader
+                        | Fault::OneWay
+                        | Fault::Hold
+                        | Fault::Wipe
+                        | Fault::HandOver
+                        | Fault::Change
                 )
             });
         }
@@ -149,6 +166,7 @@ impl Plan {
         Self {
             seed,
             size,
+            spares: 2,
             rounds: 3,
             chaos: ms(4_000 + rng.below(12_000)),
             network: NetworkPlan {

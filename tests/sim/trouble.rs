@@ -2,8 +2,10 @@
 
 use crate::damage::Damage;
 use crate::disk::Weather;
+use crate::machine::Machine;
 use crate::plan::Fault;
 use crate::world::{Event, World, trace};
+use cores::paxos::{Change, Replica};
 use std::time::Duration;
 
 /// Ends one piece of trouble.
@@ -70,6 +72,12 @@ impl World {
                 self.machines[machine].disk_slow_until = self.now + crate::world::nanos(wait);
             }
             Fault::Damage => self.damage(machine),
+            Fault::Wipe => self.wipe(machine),
+            Fault::HandOver => {
+                let machine = self.leader().unwrap_or(machine);
+                self.call(machine, Replica::hand_over);
+            }
+            Fault::Change => self.change(machine),
         }
     }
 
@@ -152,22 +160,92 @@ impl World {
         }
     }
 
+    /// Whether the ensemble can do without what this machine holds.
+    fn is_dispensable(&self, index: usize) -> bool {
+        if self.plan.size == 1 {
+            return self.machines[index].damage.is_none();
+        }
+        let Some(configuration) = self.ledger.configuration() else {
+            return false;
+        };
+        // While the ensemble is changed, two configurations have a say.
+        let is_changing = self.changing.is_some();
+        let members = &configuration.members;
+        let seated = |machine: &Machine| members.contains_key(&machine.id());
+        let lost = self.machines.iter().enumerate().filter(|(other, machine)| {
+            *other == index || machine.damage.is_some()
+        });
+        let spare = members.len().saturating_sub(configuration.quorum as usize);
+        !is_changing && lost.count() <= spare && seated(&self.machines[index])
+    }
+
     /// Damages a disk, while no more of them are damaged than the ensemble can do without.
-    fn damage(&mut self, machine: usize) {
-        let size = self.machines.len();
-        let damaged =
-            (0..size).filter(|other| *other != machine && self.machines[*other].damage.is_some());
-        let spare = if size == 1 { 1 } else { size - (size / 2 + 1) };
-        if damaged.count() >= spare || self.machines[machine].is_out {
+    fn damage(&mut self, index: usize) {
+        if !self.is_dispensable(index) || self.machines[index].damage.is_some() {
             return;
         }
-        self.crash(machine);
-        self.start_soon(machine);
-        let what = Damage::any(&mut self.rng);
-        let is_done = what.inflict(&self.machines[machine].disk, &mut self.rng);
-        trace!(self, "{machine}: {what:?} {is_done}");
-        if is_done {
-            self.machines[machine].damage = Some(what);
+        let process = self.machines[index].process.as_ref();
+        if process.is_some_and(|process| process.durable.is_riding()) {
+            // For a moment only its peers know what it has written last.
+            return;
         }
+        self.crash(index);
+        self.start_soon(index);
+        let what = Damage::any(&mut self.rng);
+        let is_done = what.inflict(&self.machines[index].disk, &mut self.rng);
+        trace!(self, "{index}: {what:?} {is_done}");
+        if is_done {
+            self.machines[index].damage = Some(what);
+        }
+    }
+
+    /// Gives a machine an empty disk: a new replica comes up on it, at the old address.
+    fn wipe(&mut self, index: usize) {
+        if !self.is_dispensable(index) || self.machines[index].damage.is_some() {
+            return;
+        }
+        self.crash(index);
+        self.start_soon(index);
+        let me = self.fresh_id();
+        self.machines[index].make_joining(me, false);
+        self.machines[index].damage = Some(Damage::Wiped);
+    }
+
+    fn change(&mut self, index: usize) {
+        let Some(configuration) = self.ledger.configuration().cloned() else {
+            return;
+        };
+        let leader = self.leader().unwrap_or(index);
+        let Some(ballot) = self.machines[leader].process.as_ref().and_then(|p| p.leading) else {
+            return;
+        };
+        // A disk that is lost counts as one of the few that may be.
+        if self.changing.is_some() || self.machines.iter().any(|m| m.damage.is_some()) {
+            return;
+        }
+        let me = self.machines[index].me;
+        let is_member = configuration.members.contains_key(&me.id);
+        let size = u32::try_from(configuration.members.len()).unwrap_or(0);
+        let change = match self.rng.below(4) {
+            0 => Change::Quorum {
+                size: size / 2 + 1 + u32::from(self.rng.one_in(3)),
+            },
+            _ if is_member && size > 1 => Change::Remove { id: me.id },
+            _ => Change::Add {
+                member: me,
+                address: crate::world::address(index),
+            },
+        };
+        trace!(self, "{leader} is asked for {change:?}");
+        let asked = self.call(leader, |core, now, rng| core.change(now, ballot, change, rng));
+        if asked == Some(Ok(())) && self.changing_may_be_open(leader, ballot) {
+            self.changing = Some(ballot);
+        }
+    }
+
+    /// Whether the change just asked for is not settled yet.
+    fn changing_may_be_open(&self, leader: usize, ballot: cores::paxos::Ballot) -> bool {
+        let process = self.machines[leader].process.as_ref();
+        process.is_some_and(|process| process.leading == Some(ballot))
     }
 }

@@ -9,12 +9,14 @@ use crate::trouble::Undo;
 use cores::base::clock::Instant;
 use cores::base::rng::Rng;
 use cores::paxos::{
-    Configuration, Effect, Entry, Incarnation, Member, Message, Position, Replica, ReplicaId, Run,
-    Status, Timing, Value,
+    Ballot, Configuration, Effect, Entry, Incarnation, Member, Message, Options, Position, Replica,
+    ReplicaId, Run, Seat, Status, Value,
 };
 use cores::replog::disk::read_entries;
+use cores::replog::evidence::EvidenceFile;
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, VecDeque};
+use std::collections::{BTreeMap, BinaryHeap, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// What happens.
@@ -27,6 +29,10 @@ pub enum Event {
     },
     /// A call to the disk comes back.
     Synced { machine: usize, boot: u64 },
+    /// The connection to a replica has broken.
+    Gone { machine: usize, boot: u64, peer: ReplicaId },
+    /// The owners look whether an ensemble can be formed.
+    Form,
     /// A deadline may have passed.
     Timer { machine: usize, boot: u64 },
     /// A process starts, if none runs.
@@ -78,11 +84,19 @@ pub struct World {
     /// Counts the spells of trouble: what was to be lifted in an older one has been.
     pub era: u64,
     pub handled: u64,
+    /// The term in which a change of the ensemble was asked for whose outcome is not known yet.
+    pub changing: Option<Ballot>,
+    next_id: u64,
+    next_token: u64,
     pub is_traced: bool,
 }
 
 /// More than this many events at once are a storm.
 const EVENTS_MAX: usize = 200_000;
+
+pub fn address(index: usize) -> Arc<str> {
+    format!("m{index}:8083").into()
+}
 
 pub fn nanos(duration: Duration) -> Nanos {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
@@ -100,24 +114,21 @@ pub(crate) use trace;
 impl World {
     pub fn new(plan: Plan) -> Self {
         let mut rng = Rng::from_seed(plan.seed);
-        let members: Vec<Member> = (1..=plan.size as u64)
-            .map(|id| Member {
-                id: ReplicaId(id),
-                incarnation: Incarnation(0),
-            })
-            .collect();
-        let configuration = Configuration::majority(7, &members);
         let spread = 1.0 + plan.clock_spread;
-        let machines = members
-            .iter()
-            .map(|me| {
+        let spares = if plan.size > 1 { plan.spares } else { 0 };
+        let machines: Vec<Machine> = (1..=(plan.size + spares) as u64)
+            .map(|id| {
                 let shown = rng.below(1 << 40);
                 let rate = spread.powf(rng.unit() * 2.0 - 1.0);
-                Machine::new(*me, configuration.clone(), Clock::new(0, shown, rate))
+                let me = Member {
+                    id: ReplicaId(id),
+                    incarnation: Incarnation(0),
+                };
+                Machine::new(me, u128::from(id), Clock::new(0, shown, rate))
             })
             .collect();
         let mut world = Self {
-            network: Network::new(plan.network.clone(), plan.size),
+            network: Network::new(plan.network.clone(), machines.len()),
             rng,
             now: 0,
             events: BinaryHeap::new(),
@@ -127,9 +138,19 @@ impl World {
             is_rough: true,
             era: 0,
             handled: 0,
+            changing: None,
+            next_id: 100,
+            next_token: 0,
             is_traced: std::env::var_os("AURORA_TRACE").is_some(),
             plan,
         };
+        for machine in world.plan.size..world.machines.len() {
+            let me = world.machines[machine].me;
+            world.machines[machine].make_joining(me, false);
+        }
+        if world.plan.size > 1 {
+            world.after(Duration::from_millis(1), Event::Form);
+        }
         for machine in 0..world.machines.len() {
             let wait = world
                 .rng
@@ -184,6 +205,7 @@ impl World {
         let concerned = match &event {
             Event::Deliver { to: machine, .. }
             | Event::Synced { machine, .. }
+            | Event::Gone { machine, .. }
             | Event::Timer { machine, .. } => Some(*machine),
             _ => None,
         };
@@ -205,6 +227,16 @@ impl World {
                     self.synced(machine);
                 }
             }
+            Event::Gone {
+                machine,
+                boot,
+                peer,
+            } => {
+                if boot == self.machines[machine].boot {
+                    self.call(machine, |core, now, rng| core.handle_disconnected(now, peer, rng));
+                }
+            }
+            Event::Form => self.form(),
             Event::Timer { machine, boot } => self.timer(machine, boot),
             Event::Start { machine } => self.start(machine),
             Event::Load => self.load(),
@@ -275,8 +307,41 @@ impl World {
     fn carry_out(&mut self, machine: usize, process: &mut Process, effect: Effect) {
         match effect {
             Effect::Persist { ticket, records } => process.jobs.push_back((ticket, records)),
-            Effect::Send { to, message } => self.send(machine, process, to, &message),
-            Effect::Learned(entry) => self.learned(machine, process, &entry),
+            Effect::Send { to, message } => {
+                let to = self.machines.iter().position(|machine| machine.id() == to);
+                self.send(machine, process, to, &message);
+            }
+            Effect::Broadcast { message } => {
+                for to in 0..self.machines.len() {
+                    if to != machine {
+                        self.send(machine, process, Some(to), &message);
+                    }
+                }
+            }
+            Effect::Learned(run) => {
+                for entry in run.entries() {
+                    self.learned(machine, process, &entry);
+                }
+            }
+            Effect::ReadReady { token, position } => {
+                let before = process.reads.remove(&token).expect("a read that nobody asked for");
+                assert!(position <= process.given, "a read is answered before it is learned");
+                self.ledger.read(self.machines[machine].id(), before, position);
+            }
+            Effect::ReadFailed { token } => {
+                process.reads.remove(&token).expect("a read that nobody asked for");
+            }
+            Effect::ChangeFailed { error } => {
+                trace!(self, "{machine} gives up a change: {error}");
+                self.changing = None;
+            }
+            Effect::Configured(configured) => {
+                trace!(self, "{machine} is configured: {configured:?}");
+                if self.changing.is_some() && self.changing == process.leading {
+                    self.changing = None;
+                }
+            }
+            Effect::Leader(leader) => trace!(self, "{machine} hears {leader:?} lead"),
             Effect::Skipped { first } => {
                 trace!(self, "{machine} skips to {first}");
                 self.ledger.skipped(self.machines[machine].id(), first);
@@ -288,6 +353,9 @@ impl World {
                 self.ledger.leads(id, ballot, process.given);
                 process.leading = Some(ballot);
                 process.in_flight.clear();
+                if self.changing.is_some_and(|changing| changing < ballot) {
+                    self.changing = None;
+                }
             }
             Effect::Discarded { ballot } => {
                 trace!(self, "{machine} has lost {ballot}");
@@ -295,7 +363,13 @@ impl World {
                 process.in_flight.clear();
                 process.stale.push(ballot);
             }
-            Effect::Status(status) => trace!(self, "{machine} is {status:?}"),
+            Effect::Status(status) => {
+                trace!(self, "{machine} is {status:?}");
+                if status == Status::Voting {
+                    // It has come back as somebody whose word is new.
+                    self.machines[machine].damage = None;
+                }
+            }
             Effect::Read {
                 peer,
                 from,
@@ -309,9 +383,11 @@ impl World {
         }
     }
 
-    fn send(&mut self, from: usize, process: &Process, to: ReplicaId, message: &Message) {
+    fn send(&mut self, from: usize, process: &Process, to: Option<usize>, message: &Message) {
+        // A new incarnation is taken by the core, and durable before it speaks of it.
+        self.machines[from].me = message.from;
         self.machines[from].witness().said(message, process.given);
-        let Some(to) = self.machines.iter().position(|machine| machine.id() == to) else {
+        let Some(to) = to else {
             return;
         };
         let arrivals = self
@@ -352,13 +428,17 @@ impl World {
             return;
         }
         let commit = if process.jobs.is_empty() {
-            if !process.durable.needs_sweep() {
+            let result = if process.durable.needs_sweep() {
+                process.durable.sweep()
+            } else if process.durable.is_riding() {
+                process.durable.attest()
+            } else {
                 return;
-            }
+            };
             Commit {
                 ticket: None,
                 records: Vec::new(),
-                result: process.durable.sweep(),
+                result,
             }
         } else {
             let jobs = std::mem::take(&mut process.jobs);
@@ -407,12 +487,74 @@ impl World {
     /// A process ends at once; its disk keeps what it wants of what was not synced.
     pub fn crash(&mut self, machine: usize) {
         trace!(self, "{machine} crashes");
-        let machine = &mut self.machines[machine];
-        if machine.process.take().is_some() {
-            machine.disk.crash(&mut self.rng);
+        let peer = self.machines[machine].id();
+        let dead = &mut self.machines[machine];
+        let did_run = dead.process.take().is_some();
+        if did_run {
+            dead.disk.crash(&mut self.rng);
         }
-        machine.stalled_until = 0;
-        machine.boot += 1;
+        dead.stalled_until = 0;
+        dead.boot += 1;
+        // The system of a dead process closes its connections; that of a dead machine does not.
+        if did_run && self.rng.one_in(2) {
+            for other in 0..self.machines.len() {
+                if other != machine && self.network.is_open(machine, other) {
+                    let wait = self.rng.duration(Duration::ZERO, Duration::from_millis(20));
+                    let boot = self.machines[other].boot;
+                    let machine = other;
+                    self.after(wait, Event::Gone { machine, boot, peer });
+                }
+            }
+        }
+    }
+
+    /// Has the replica with the lowest id form an ensemble, if all of them are there and free.
+    fn form(&mut self) {
+        self.after(Duration::from_millis(100), Event::Form);
+        let members = 0..self.plan.size;
+        let is_free = |machine: &Machine| {
+            let core = machine.process.as_ref().map(|process| &process.core);
+            core.is_some_and(|core| !core.is_bound() && core.status() == Status::Starting)
+        };
+        let is_open = members.clone().all(|from| {
+            let mut others = members.clone().filter(|to| *to != from);
+            others.all(|to| self.network.is_open(from, to))
+        });
+        if !is_open || !members.clone().all(|member| is_free(&self.machines[member])) {
+            return;
+        }
+        let seats = members.clone().map(|index| {
+            let me = self.machines[index].me;
+            let seat = Seat {
+                incarnation: me.incarnation,
+                address: address(index),
+            };
+            (me.id, seat)
+        });
+        let configuration = Configuration::majority(7, seats);
+        let first = members.min_by_key(|index| self.machines[*index].id()).unwrap_or(0);
+        self.call(first, |core, now, rng| core.form(now, configuration, rng));
+    }
+
+    /// Asks for a moment to read at.
+    pub fn read(&mut self, index: usize) {
+        let before = self.ledger.acknowledged();
+        self.next_token += 1;
+        let token = self.next_token;
+        if let Some(process) = &mut self.machines[index].process {
+            process.reads.insert(token, before);
+        }
+        self.call(index, |core, now, rng| core.read(now, token, rng));
+    }
+
+    /// A name that no replica has had.
+    pub fn fresh_id(&mut self) -> Member {
+        self.next_id += 1;
+        Member {
+            // Not in order, as random ones are not.
+            id: ReplicaId(self.next_id * 7919 % 1000 + 100 + self.next_id * 1000),
+            incarnation: Incarnation(0),
+        }
     }
 
     pub fn start_soon(&mut self, machine: usize) {
@@ -434,26 +576,47 @@ impl World {
                 return self.start_soon(index);
             }
             Err(Refusal::Unproven(cause)) => {
-                let id = machine.id();
+                let me = machine.me;
                 assert!(
                     machine.damage.is_some(),
-                    "{id} refuses a disk that has only been crashed: {cause}"
+                    "{} refuses a disk that has only been crashed: {cause}",
+                    me.id
                 );
-                machine.is_out = true;
-                trace!(self, "{index} refuses to start: {cause}");
-                return;
+                trace!(self, "{index} cannot prove what it holds: {cause}");
+                if self.plan.size == 1 {
+                    self.machines[index].is_out = true;
+                    return;
+                }
+                // Its identity is kept as long as the evidence can be read.
+                let is_known = EvidenceFile::over(machine.disk.slots()).newest().is_ok();
+                if is_known && machine.disk.has_slots() {
+                    machine.make_joining(me, true);
+                } else {
+                    let me = self.fresh_id();
+                    self.machines[index].make_joining(me, false);
+                }
+                return self.start_soon(index);
             }
         };
         machine.disk.settle(self.plan.disk.journal_batches);
-        machine.witness().opened(&recovered);
+        if !recovered.needs_incarnation {
+            machine.witness().opened(&recovered);
+        }
         trace!(self, "{index} starts with {} learned", recovered.learned);
-        assert_eq!(recovered.status, Status::Voting);
-        let timing = Timing::default();
+        if recovered.status == Status::Voting && !recovered.needs_incarnation {
+            // Whatever was done to it, it has lost nothing.
+            machine.damage = None;
+        }
+        let options = Options {
+            address: if self.plan.size > 1 { address(index) } else { "".into() },
+            has_peers: self.plan.size > 1,
+            ..Options::default()
+        };
         let given = self.replay(index, recovered.first, recovered.learned);
         let machine = &mut self.machines[index];
         machine.boot += 1;
         machine.process = Some(Process {
-            core: Replica::new(recovered, timing),
+            core: Replica::new(recovered, options),
             durable,
             reader: machine.disk.reader(),
             jobs: VecDeque::new(),
@@ -461,6 +624,7 @@ impl World {
             given,
             in_flight: VecDeque::new(),
             leading: None,
+            reads: BTreeMap::new(),
             stale: Vec::new(),
             timer: None,
         });
@@ -580,12 +744,23 @@ impl World {
         text
     }
 
-    /// Whether everybody who can be is up and has been given everything.
+    /// Whether every member is up, votes and has been given everything.
     pub fn is_even(&self) -> bool {
         let end = self.ledger.end();
-        self.machines
-            .iter()
-            .filter(|machine| !machine.is_out)
-            .all(|machine| machine.process.as_ref().is_some_and(|p| p.given == end))
+        let is_even = |process: &Process| {
+            process.given == end && process.core.status() == Status::Voting
+        };
+        let Some(configuration) = self.ledger.configuration() else {
+            return false;
+        };
+        let seats = configuration.members.iter();
+        seats.into_iter().all(|(id, seat)| {
+            let holder = self.machines.iter().find(|machine| machine.id() == *id);
+            holder.is_some_and(|machine| {
+                machine.me.incarnation == seat.incarnation
+                    && machine.damage.is_none()
+                    && machine.process.as_ref().is_some_and(is_even)
+            })
+        })
     }
 }

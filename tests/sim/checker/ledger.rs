@@ -1,8 +1,9 @@
 //! The log as everybody outside has seen it: one value a position, nothing acknowledged lost,
 //! nothing there twice, nothing led blindly.
 
-use cores::paxos::{Ballot, Entry, Position, ReplicaId, Value};
+use cores::paxos::{Ballot, Configuration, Entry, Position, ReplicaId, Value};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// Names one entry of the clients. Its bytes begin with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -35,6 +36,8 @@ pub struct Ledger {
     acknowledged_count: u64,
     /// The highest `to` of a truncation that was chosen.
     truncated: Position,
+    /// The newest configuration, and where it stands.
+    configured: Option<(Position, Arc<Configuration>)>,
     /// Whose round it was.
     rounds: BTreeMap<u64, ReplicaId>,
 }
@@ -82,9 +85,54 @@ impl Ledger {
                 );
                 self.truncated = self.truncated.max(*to);
             }
-            Value::Configure(_) | Value::Nop => {}
+            Value::Configure(configuration) => self.configure(who, at, configuration),
+            Value::Nop => {}
         }
         self.chosen.insert(at, entry.value.clone());
+    }
+
+    fn configure(&mut self, who: ReplicaId, at: Position, next: &Arc<Configuration>) {
+        assert!(next.is_sound(), "{who} learned a configuration whose quorums need not meet");
+        let Some((before, last)) = &self.configured else {
+            self.configured = Some((at, Arc::clone(next)));
+            return;
+        };
+        assert_eq!(last.cluster, next.cluster, "{who} learned of another cluster");
+        if *before > at {
+            return;
+        }
+        for (id, seat) in &next.members {
+            if let Some(old) = last.members.get(id) {
+                assert!(seat.incarnation >= old.incarnation, "{id} goes back to an older life");
+            }
+        }
+        let gone = last.members.keys().filter(|id| !next.members.contains_key(id));
+        let new = next.members.keys().filter(|id| !last.members.contains_key(id));
+        let renewed = next.members.iter().filter(|(id, seat)| {
+            let old = last.members.get(id);
+            old.is_some_and(|old| old.incarnation != seat.incarnation)
+        });
+        let steps = gone.count().max(new.count()) + renewed.count();
+        assert!(steps <= 1, "more than one member is changed at {at}");
+        self.configured = Some((at, Arc::clone(next)));
+    }
+
+    /// The newest configuration that is chosen.
+    pub fn configuration(&self) -> Option<&Arc<Configuration>> {
+        self.configured.as_ref().map(|(_, configuration)| configuration)
+    }
+
+    /// The highest position that was acknowledged to a client.
+    pub fn acknowledged(&self) -> Position {
+        self.acknowledged.values().copied().max().unwrap_or_default()
+    }
+
+    /// A read that was asked for when `before` was acknowledged is answered from `position`.
+    pub fn read(&self, who: ReplicaId, before: Position, position: Position) {
+        assert!(
+            position >= before,
+            "{who} answers a read from {position}, but {before} was acknowledged before it"
+        );
     }
 
     /// Somebody has read an entry back from its disk.

@@ -43,7 +43,12 @@ impl Witness {
                         *held = run.ballot.max(*held);
                     }
                 }
-                Record::Configuration(_) | Record::First(_) | Record::Status(_) => {}
+                Record::Configuration(_)
+                | Record::First(_)
+                | Record::Forming(_)
+                | Record::Member(_)
+                | Record::NeedsIncarnation
+                | Record::Status(_) => {}
             }
         }
     }
