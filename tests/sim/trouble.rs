@@ -172,9 +172,11 @@ impl World {
         let is_changing = self.changing.is_some();
         let members = &configuration.members;
         let seated = |machine: &Machine| members.contains_key(&machine.id());
-        let lost = self.machines.iter().enumerate().filter(|(other, machine)| {
-            *other == index || machine.damage.is_some()
-        });
+        let lost = self
+            .machines
+            .iter()
+            .enumerate()
+            .filter(|(other, machine)| *other == index || machine.damage.is_some());
         let spare = members.len().saturating_sub(configuration.quorum as usize);
         !is_changing && lost.count() <= spare && seated(&self.machines[index])
     }
@@ -216,7 +218,11 @@ impl World {
             return;
         };
         let leader = self.leader().unwrap_or(index);
-        let Some(ballot) = self.machines[leader].process.as_ref().and_then(|p| p.leading) else {
+        let Some(ballot) = self.machines[leader]
+            .process
+            .as_ref()
+            .and_then(|p| p.leading)
+        else {
             return;
         };
         // A disk that is lost counts as one of the few that may be.
@@ -237,7 +243,9 @@ impl World {
             },
         };
         trace!(self, "{leader} is asked for {change:?}");
-        let asked = self.call(leader, |core, now, rng| core.change(now, ballot, change, rng));
+        let asked = self.call(leader, |core, now, rng| {
+            core.change(now, ballot, change, rng)
+        });
         if asked == Some(Ok(())) && self.changing_may_be_open(leader, ballot) {
             self.changing = Some(ballot);
         }

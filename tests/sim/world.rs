@@ -30,7 +30,11 @@ pub enum Event {
     /// A call to the disk comes back.
     Synced { machine: usize, boot: u64 },
     /// The connection to a replica has broken.
-    Gone { machine: usize, boot: u64, peer: ReplicaId },
+    Gone {
+        machine: usize,
+        boot: u64,
+        peer: ReplicaId,
+    },
     /// The owners look whether an ensemble can be formed.
     Form,
     /// A deadline may have passed.
@@ -233,7 +237,9 @@ impl World {
                 peer,
             } => {
                 if boot == self.machines[machine].boot {
-                    self.call(machine, |core, now, rng| core.handle_disconnected(now, peer, rng));
+                    self.call(machine, |core, now, rng| {
+                        core.handle_disconnected(now, peer, rng)
+                    });
                 }
             }
             Event::Form => self.form(),
@@ -324,12 +330,22 @@ impl World {
                 }
             }
             Effect::ReadReady { token, position } => {
-                let before = process.reads.remove(&token).expect("a read that nobody asked for");
-                assert!(position <= process.given, "a read is answered before it is learned");
-                self.ledger.read(self.machines[machine].id(), before, position);
+                let before = process
+                    .reads
+                    .remove(&token)
+                    .expect("a read that nobody asked for");
+                assert!(
+                    position <= process.given,
+                    "a read is answered before it is learned"
+                );
+                self.ledger
+                    .read(self.machines[machine].id(), before, position);
             }
             Effect::ReadFailed { token } => {
-                process.reads.remove(&token).expect("a read that nobody asked for");
+                process
+                    .reads
+                    .remove(&token)
+                    .expect("a read that nobody asked for");
             }
             Effect::ChangeFailed { error } => {
                 trace!(self, "{machine} gives up a change: {error}");
@@ -502,7 +518,14 @@ impl World {
                     let wait = self.rng.duration(Duration::ZERO, Duration::from_millis(20));
                     let boot = self.machines[other].boot;
                     let machine = other;
-                    self.after(wait, Event::Gone { machine, boot, peer });
+                    self.after(
+                        wait,
+                        Event::Gone {
+                            machine,
+                            boot,
+                            peer,
+                        },
+                    );
                 }
             }
         }
@@ -520,7 +543,11 @@ impl World {
             let mut others = members.clone().filter(|to| *to != from);
             others.all(|to| self.network.is_open(from, to))
         });
-        if !is_open || !members.clone().all(|member| is_free(&self.machines[member])) {
+        if !is_open
+            || !members
+                .clone()
+                .all(|member| is_free(&self.machines[member]))
+        {
             return;
         }
         let seats = members.clone().map(|index| {
@@ -532,7 +559,9 @@ impl World {
             (me.id, seat)
         });
         let configuration = Configuration::majority(7, seats);
-        let first = members.min_by_key(|index| self.machines[*index].id()).unwrap_or(0);
+        let first = members
+            .min_by_key(|index| self.machines[*index].id())
+            .unwrap_or(0);
         self.call(first, |core, now, rng| core.form(now, configuration, rng));
     }
 
@@ -608,7 +637,11 @@ impl World {
             machine.damage = None;
         }
         let options = Options {
-            address: if self.plan.size > 1 { address(index) } else { "".into() },
+            address: if self.plan.size > 1 {
+                address(index)
+            } else {
+                "".into()
+            },
             has_peers: self.plan.size > 1,
             ..Options::default()
         };
@@ -747,9 +780,8 @@ impl World {
     /// Whether every member is up, votes and has been given everything.
     pub fn is_even(&self) -> bool {
         let end = self.ledger.end();
-        let is_even = |process: &Process| {
-            process.given == end && process.core.status() == Status::Voting
-        };
+        let is_even =
+            |process: &Process| process.given == end && process.core.status() == Status::Voting;
         let Some(configuration) = self.ledger.configuration() else {
             return false;
         };

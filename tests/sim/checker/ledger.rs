@@ -92,22 +92,37 @@ impl Ledger {
     }
 
     fn configure(&mut self, who: ReplicaId, at: Position, next: &Arc<Configuration>) {
-        assert!(next.is_sound(), "{who} learned a configuration whose quorums need not meet");
+        assert!(
+            next.is_sound(),
+            "{who} learned a configuration whose quorums need not meet"
+        );
         let Some((before, last)) = &self.configured else {
             self.configured = Some((at, Arc::clone(next)));
             return;
         };
-        assert_eq!(last.cluster, next.cluster, "{who} learned of another cluster");
+        assert_eq!(
+            last.cluster, next.cluster,
+            "{who} learned of another cluster"
+        );
         if *before > at {
             return;
         }
         for (id, seat) in &next.members {
             if let Some(old) = last.members.get(id) {
-                assert!(seat.incarnation >= old.incarnation, "{id} goes back to an older life");
+                assert!(
+                    seat.incarnation >= old.incarnation,
+                    "{id} goes back to an older life"
+                );
             }
         }
-        let gone = last.members.keys().filter(|id| !next.members.contains_key(id));
-        let new = next.members.keys().filter(|id| !last.members.contains_key(id));
+        let gone = last
+            .members
+            .keys()
+            .filter(|id| !next.members.contains_key(id));
+        let new = next
+            .members
+            .keys()
+            .filter(|id| !last.members.contains_key(id));
         let renewed = next.members.iter().filter(|(id, seat)| {
             let old = last.members.get(id);
             old.is_some_and(|old| old.incarnation != seat.incarnation)
@@ -119,12 +134,18 @@ impl Ledger {
 
     /// The newest configuration that is chosen.
     pub fn configuration(&self) -> Option<&Arc<Configuration>> {
-        self.configured.as_ref().map(|(_, configuration)| configuration)
+        self.configured
+            .as_ref()
+            .map(|(_, configuration)| configuration)
     }
 
     /// The highest position that was acknowledged to a client.
     pub fn acknowledged(&self) -> Position {
-        self.acknowledged.values().copied().max().unwrap_or_default()
+        self.acknowledged
+            .values()
+            .copied()
+            .max()
+            .unwrap_or_default()
     }
 
     /// A read that was asked for when `before` was acknowledged is answered from `position`.
