@@ -158,7 +158,15 @@ impl World {
         let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
         let mounted = mounts.lines().filter(|line| line.contains(" - cgroup"));
         let at = mounted.filter_map(|line| line.split(' ').nth(4));
-        at.map(|at| Path::new(at).join(CGROUP_ROOT).join(&own).join("t-t"))
+        // Below the top, or below the group that was delegated to these tests.
+        let lines = fs::read_to_string("/proc/self/cgroup").unwrap();
+        let line = lines.lines().find_map(|line| line.strip_prefix("0::/"));
+        let delegated = line.and_then(|it| it.strip_suffix("/agent"));
+        let tops = at.flat_map(|at| {
+            let own = delegated.map(|own| Path::new(at).join(own));
+            own.into_iter().chain([PathBuf::from(at)])
+        });
+        tops.map(|top| top.join(CGROUP_ROOT).join(&own).join("t-t"))
             .filter(|path| path.exists())
             .collect()
     }
