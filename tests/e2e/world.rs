@@ -5,6 +5,7 @@ use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 pub const AURORA: &str = env!("CARGO_BIN_EXE_aurora");
@@ -336,8 +337,11 @@ fn is_closed_door(error: &std::io::Error) -> bool {
 pub fn free_ports<const N: usize>() -> [u16; N] {
     // Below the range from which outgoing connections take theirs: a daemon that is down for a moment
     // must find its port free again. All are held at once, so that none is given twice.
-    let first = 10_000 + u16::try_from(std::process::id() % 200).unwrap() * 100;
-    let candidates = (0..20_000).map(|i| 10_000 + (first - 10_000 + i) % 20_000);
+    // Another place for each call: tests run side by side, and ports are free until a daemon takes them.
+    static CALLS: AtomicU32 = AtomicU32::new(0);
+    let first = std::process::id() % 200 * 100 + CALLS.fetch_add(1, Ordering::Relaxed) * 30;
+    let port = |i: u32| u16::try_from(10_000 + (first + i) % 20_000).unwrap();
+    let candidates = (0..20_000).map(port);
     let held: Vec<TcpListener> = candidates
         .filter_map(|port| TcpListener::bind(("127.0.0.1", port)).ok())
         .take(N)
