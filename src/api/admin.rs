@@ -270,3 +270,6 @@ fn quota_command(args: &SetQuota) -> Result<AdminCommand, Refusal> {
     let role = role.to_owned();
     Ok(AdminCommand::SetQuota { role, quota })
 }
+
+#[cfg(test)]
+mod tests;

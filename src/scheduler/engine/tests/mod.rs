@@ -1,5 +1,6 @@
 //! The engine with a log, agents and crashes that are all made up, in one thread.
 
+mod admin;
 mod maintenance;
 mod preempt;
 mod scenarios;
