@@ -44,8 +44,9 @@ impl fmt::Display for Span {
     /// In the largest unit that leaves no rest.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let names = ["days", "hrs", "mins", "secs"];
-        let exact =
-            |((_, seconds), _): &((char, u64), &str)| self.0 >= *seconds && self.0.is_multiple_of(*seconds);
+        let exact = |((_, seconds), _): &((char, u64), &str)| {
+            self.0 >= *seconds && self.0.is_multiple_of(*seconds)
+        };
         let mut units = UNITS.into_iter().zip(names);
         match units.find(exact) {
             Some(((_, seconds), name)) => write!(f, "{} {name}", self.0 / seconds),

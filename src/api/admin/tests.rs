@@ -34,7 +34,14 @@ fn services() -> (Api, Seen) {
 }
 
 /// What is answered, in words, and the order that was given.
-fn ask(request: Request) -> (ResponseCode, String, Option<AdminCommand>, Option<ResponseResult>) {
+fn ask(
+    request: Request,
+) -> (
+    ResponseCode,
+    String,
+    Option<AdminCommand>,
+    Option<ResponseResult>,
+) {
     let (api, seen) = services();
     let Outcome::Answer(response) = block_on(api.call(None, request)) else {
         panic!("outcome unknown");
@@ -45,7 +52,12 @@ fn ask(request: Request) -> (ResponseCode, String, Option<AdminCommand>, Option<
         Command::Admin(order) => order,
         other => panic!("{other:?}"),
     });
-    (response.response_code.unwrap(), details.join(";"), order, response.result)
+    (
+        response.response_code.unwrap(),
+        details.join(";"),
+        order,
+        response.result,
+    )
 }
 
 fn quota(role: &str, resources: &[Resource]) -> (ResponseCode, String, Option<AdminCommand>) {
@@ -80,11 +92,31 @@ fn a_quota_is_exactly_processor_time_memory_and_disk_and_not_negative() {
     let negative = [cpu.clone(), ram.clone(), Resource::DiskMb(-1)];
     for (role, resources, code, message) in [
         (" ", &[][..], ResponseCode::Error, "ownerRole is not set"),
-        ("a b", &[][..], ResponseCode::InvalidRequest, "Role contains illegal characters: a b"),
+        (
+            "a b",
+            &[][..],
+            ResponseCode::InvalidRequest,
+            "Role contains illegal characters: a b",
+        ),
         ("www", &[][..], ResponseCode::Error, exactly),
-        ("www", &[cpu.clone(), ram.clone(), port][..], ResponseCode::Error, exactly),
-        ("www", &[cpu.clone(), ram.clone(), ram.clone()][..], ResponseCode::Error, exactly),
-        ("www", &four[..], ResponseCode::Error, "Too many resource values in quota."),
+        (
+            "www",
+            &[cpu.clone(), ram.clone(), port][..],
+            ResponseCode::Error,
+            exactly,
+        ),
+        (
+            "www",
+            &[cpu.clone(), ram.clone(), ram.clone()][..],
+            ResponseCode::Error,
+            exactly,
+        ),
+        (
+            "www",
+            &four[..],
+            ResponseCode::Error,
+            "Too many resource values in quota.",
+        ),
         (
             "www",
             &negative[..],
@@ -149,8 +181,15 @@ fn orders_about_machines_answer_with_the_modes_of_those_that_are_known() {
     let (code, _, order, _) = sla(None);
     assert_eq!((code, order), (ResponseCode::Error, None));
 
-    let (_, _, order, _) = ask(Request::EndMaintenance(Box::new(EndMaintenance { hosts: hosts() })));
-    assert_eq!(order, Some(AdminCommand::EndMaintenance { hosts: names.clone() }));
+    let (_, _, order, _) = ask(Request::EndMaintenance(Box::new(EndMaintenance {
+        hosts: hosts(),
+    })));
+    assert_eq!(
+        order,
+        Some(AdminCommand::EndMaintenance {
+            hosts: names.clone()
+        })
+    );
     let start = Request::StartMaintenance(Box::new(StartMaintenance { hosts: hosts() }));
     let (_, _, order, _) = ask(start);
     assert_eq!(order, Some(AdminCommand::StartMaintenance { hosts: names }));
@@ -160,7 +199,10 @@ fn orders_about_machines_answer_with_the_modes_of_those_that_are_known() {
     assert_eq!(order, None);
     assert_eq!(result, Some(ResponseResult::MaintenanceStatusResult(found)));
     let (code, said, ..) = ask(Request::MaintenanceStatus(Box::default()));
-    assert_eq!((code, said.as_str()), (ResponseCode::Error, "hosts is not set"));
+    assert_eq!(
+        (code, said.as_str()),
+        (ResponseCode::Error, "hosts is not set")
+    );
 }
 
 #[test]
@@ -194,7 +236,8 @@ fn tasks_are_forced_pruned_and_reconciled() {
 
     let explicit = |settings| {
         let args = TriggerExplicitTaskReconciliation { settings };
-        let (code, said, order, _) = ask(Request::TriggerExplicitTaskReconciliation(Box::new(args)));
+        let (code, said, order, _) =
+            ask(Request::TriggerExplicitTaskReconciliation(Box::new(args)));
         (code, said, order)
     };
     let sized = |batch_size| Some(ExplicitReconciliationSettings { batch_size });
@@ -202,7 +245,10 @@ fn tasks_are_forced_pruned_and_reconciled() {
     assert_eq!(explicit(sized(Some(7))).2, batch(Some(7)));
     assert_eq!(explicit(sized(None)).2, batch(None));
     let refused = "Batch size must be greater than zero.".to_owned();
-    assert_eq!(explicit(sized(Some(0))), (ResponseCode::InvalidRequest, refused, None));
+    assert_eq!(
+        explicit(sized(Some(0))),
+        (ResponseCode::InvalidRequest, refused, None)
+    );
     assert_eq!(explicit(None).0, ResponseCode::Error);
     let (_, _, order, _) = ask(Request::TriggerImplicitTaskReconciliation(Box::default()));
     assert_eq!(order, Some(AdminCommand::ReconcileImplicitly));

@@ -48,7 +48,10 @@ fn a_quota_below_what_is_used_is_refused() {
     let reply = order(&mut world, set(small));
     assert_eq!(reply.code, ReplyCode::InvalidRequest);
     let said = &reply.messages[0];
-    assert!(said.contains("CPUS=0.979") && said.contains("is less then current prod"), "{said}");
+    assert!(
+        said.contains("CPUS=0.979") && said.contains("is less then current prod"),
+        "{said}"
+    );
     assert_eq!(world.tables().quota("role"), Some(total()));
 }
 
@@ -69,7 +72,10 @@ fn a_task_is_forced_into_states_that_it_can_take() {
     assert_eq!(lost.status, S::Lost);
     let why = lost.events.last().unwrap().message.as_deref();
     assert_eq!(why, Some("Transition forced by jane"));
-    assert_eq!(order(&mut world, force(&TaskId::new("x"), S::Lost)), Reply::ok());
+    assert_eq!(
+        order(&mut world, force(&TaskId::new("x"), S::Lost)),
+        Reply::ok()
+    );
 }
 
 #[test]
@@ -86,7 +92,10 @@ fn only_ended_tasks_are_pruned() {
     };
     let reply = order(&mut world, prune(active));
     assert_eq!(reply.code, ReplyCode::Error);
-    assert_eq!(reply.messages, ["Tasks in non-terminal state cannot be pruned."]);
+    assert_eq!(
+        reply.messages,
+        ["Tasks in non-terminal state cannot be pruned."]
+    );
     let one = TaskQuery {
         limit: 1,
         offset: 5,
@@ -117,7 +126,9 @@ fn a_snapshot_is_answered_once_it_is_whole() {
 fn reconciliation_names_tasks_in_batches_or_none_at_all() {
     let mut world = world();
     let mut ordered = |command| {
-        world.engine.handle_command(world.now, 900, None, &Command::Admin(command));
+        world
+            .engine
+            .handle_command(world.now, 900, None, &Command::Admin(command));
         world.turn();
         let orders: Vec<DriverCommand> = world.orders.drain(..).collect();
         world.replies.remove(&900).unwrap().unwrap();
@@ -127,7 +138,13 @@ fn reconciliation_names_tasks_in_batches_or_none_at_all() {
         });
         tasks.collect::<Vec<_>>()
     };
-    assert_eq!(ordered(AdminCommand::ReconcileExplicitly { batch: None }), [2]);
-    assert_eq!(ordered(AdminCommand::ReconcileExplicitly { batch: Some(1) }), [1, 1]);
+    assert_eq!(
+        ordered(AdminCommand::ReconcileExplicitly { batch: None }),
+        [2]
+    );
+    assert_eq!(
+        ordered(AdminCommand::ReconcileExplicitly { batch: Some(1) }),
+        [1, 1]
+    );
     assert_eq!(ordered(AdminCommand::ReconcileImplicitly), [0]);
 }
