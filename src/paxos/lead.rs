@@ -257,11 +257,11 @@ impl Replica {
         // This process may have been stopped itself: then the answers still wait to be read.
         let has_slept = now.since(leader.ticked) > patience / 2;
         leader.ticked = now;
-        // A leader that a quorum does not hear holds up whoever still hears it.
+        // A leader without a quorum that votes holds up whoever still hears it.
         let configuration = Arc::clone(&self.configured.configuration);
         let is_heard = has_slept
             || leader.has_quorum(&configuration, |id, peer| {
-                id == me || now.since(peer.heard) < patience
+                id == me || (peer.is_voting && now.since(peer.heard) < patience)
             });
         if !is_heard {
             return self.follow(now, rng);

@@ -310,8 +310,9 @@ impl Replica {
         if configured.position < self.configured.position {
             return;
         }
+        // What was promised under the same configuration holds.
+        self.restarts |= *self.configured.configuration != *configured.configuration;
         self.configured = configured.clone();
-        self.restarts = true;
         self.riding.push(Record::Configuration(configured.clone()));
         if let Role::Leader(leader) = &mut self.role {
             leader.seat_peers(now, &configured.configuration);

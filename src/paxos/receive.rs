@@ -230,8 +230,12 @@ impl Replica {
     /// Serves those who have asked for what can be read by now.
     pub(super) fn serve_catching_up(&mut self) {
         let readable = self.readable;
-        let due = self.catching_up.extract_if(.., |_, from| *from <= readable);
-        for (peer, from) in due {
+        let waiting = std::mem::take(&mut self.catching_up);
+        for (peer, from) in waiting {
+            if from > readable {
+                self.catching_up.insert(peer, from);
+                continue;
+            }
             self.effects.push_back(Effect::Read {
                 peer,
                 from: from.max(self.acceptor.first),
@@ -255,7 +259,8 @@ impl Replica {
         if let Some(configured) = &configured {
             self.check_superseded(configured);
         }
-        if matches!(self.role, Role::Leader(_)) {
+        // News of the ensemble alone is not answered: the answer would be answered with news.
+        if matches!(self.role, Role::Leader(_)) || runs.is_empty() {
             return;
         }
         if first_kept > self.acceptor.learned.next() {
@@ -290,11 +295,11 @@ impl Replica {
         self.effects.push_back(Effect::Skipped { first });
         let mut records = vec![Record::First(first)];
         if configured.position > self.configured.position {
+            self.restarts |= *self.configured.configuration != *configured.configuration;
             self.configured = configured.clone();
             self.effects
                 .push_back(Effect::Configured(configured.clone()));
             records.push(Record::Configuration(configured));
-            self.restarts = true;
         }
         self.take_seat(Ballot::ZERO);
         self.persist(records);

@@ -2,6 +2,7 @@
 //! synced when their replica crashes, or everything. Members come and go meanwhile. One seed decides
 //! everything. The checks share nothing with the core but its values.
 
+use super::coordinator::Role;
 use super::*;
 use crate::base::clock::Instant;
 use crate::base::rng::Rng;
@@ -11,20 +12,34 @@ use std::time::Duration;
 
 /// What a disk holds after a power cut.
 #[derive(Clone, Debug)]
-struct Durable {
-    me: Member,
-    status: Status,
-    promised: Ballot,
-    first: Position,
-    learned: Position,
-    configuration: Configuration,
-    configured: Position,
-    needs_incarnation: bool,
-    runs: Vec<Run>,
+pub(super) struct Durable {
+    pub(super) me: Member,
+    pub(super) status: Status,
+    pub(super) promised: Ballot,
+    pub(super) first: Position,
+    pub(super) learned: Position,
+    pub(super) configuration: Configuration,
+    pub(super) configured: Position,
+    pub(super) needs_incarnation: bool,
+    pub(super) runs: Vec<Run>,
 }
 
 impl Durable {
-    fn apply(&mut self, record: Record) {
+    pub(super) fn fresh(me: Member, configuration: Configuration) -> Self {
+        Self {
+            me,
+            status: Status::Voting,
+            promised: Ballot::ZERO,
+            first: Position::FIRST,
+            learned: Position::ZERO,
+            configuration,
+            configured: Position::ZERO,
+            needs_incarnation: false,
+            runs: Vec::new(),
+        }
+    }
+
+    pub(super) fn apply(&mut self, record: Record) {
         match record {
             Record::Configuration(configured) => {
                 self.configuration = (*configured.configuration).clone();
@@ -45,14 +60,14 @@ impl Durable {
     }
 
     /// What is held at a position: the highest ballot.
-    fn at(&self, position: Position) -> Option<Entry> {
+    pub(super) fn at(&self, position: Position) -> Option<Entry> {
         let entries = self.runs.iter().flat_map(Run::entries);
         entries
             .filter(|e| e.position == position)
             .max_by_key(|e| e.ballot)
     }
 
-    fn recovered(&self) -> Recovered {
+    pub(super) fn recovered(&self) -> Recovered {
         Recovered {
             me: self.me,
             status: self.status,
@@ -103,15 +118,8 @@ impl Node {
         Self {
             core: None,
             durable: Durable {
-                me,
                 status,
-                promised: Ballot::ZERO,
-                first: Position::FIRST,
-                learned: Position::ZERO,
-                configuration: Configuration::alone(100 + u128::from(me.id.0), me),
-                configured: Position::ZERO,
-                needs_incarnation: false,
-                runs: Vec::new(),
+                ..Durable::fresh(me, Configuration::alone(100 + u128::from(me.id.0), me))
             },
             unsynced: VecDeque::new(),
             given: Position::ZERO,
@@ -380,7 +388,7 @@ impl World {
             .all(|node| node.durable.configured > Position::ZERO);
         let changes = self.nodes.values().any(|node| match &node.core {
             Some(core) => {
-                matches!(&core.role, super::coordinator::Role::Leader(l) if l.change.is_some())
+                matches!(&core.role, Role::Leader(l) if l.change.is_some())
             }
             None => false,
         });

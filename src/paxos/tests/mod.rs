@@ -1,8 +1,12 @@
 //! The rules of the protocol, one test each, named by what they claim.
 
 mod acceptor;
+mod conformance;
 mod election;
+mod ensemble;
 mod leading;
+mod membership;
+mod reads;
 
 use super::acceptor::Acceptor;
 use super::*;
