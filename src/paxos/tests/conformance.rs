@@ -60,7 +60,11 @@ fn a_write_to_a_learned_position_is_acknowledged_and_changes_nothing() {
     };
     ensemble.holds_up = |from, _, body| from == 3 && matches!(body, Body::Accepted { .. });
     ensemble.call(3, |core, now, rng| core.handle_message(now, message, rng));
-    assert_eq!(ensemble.held_up.len(), 1, "silence would hold up the coordinator");
+    assert_eq!(
+        ensemble.held_up.len(),
+        1,
+        "silence would hold up the coordinator"
+    );
     assert_eq!(numbers(&ensemble, 3), [7]);
     assert_eq!(ensemble.node(3).durable.at(at).unwrap().value, value(7));
 }
@@ -89,7 +93,11 @@ fn a_promise_that_was_not_synced_was_not_given() {
     assert_eq!(ensemble.core(3).promised().replica, ReplicaId(2));
     ensemble.crash(3);
     ensemble.start(3);
-    assert_eq!(ensemble.core(3).promised().replica, ReplicaId(1), "nobody was told");
+    assert_eq!(
+        ensemble.core(3).promised().replica,
+        ReplicaId(1),
+        "nobody was told"
+    );
 }
 
 #[test]
@@ -117,7 +125,10 @@ fn without_a_quorum_nobody_is_elected_and_nothing_is_appended() {
     ensemble.pass(SECOND * 12);
     assert!(numbers(&ensemble, leader).is_empty());
     let discarded = Effect::Discarded { ballot: term };
-    assert!(ensemble.node(leader).told.contains(&discarded), "its outcome is unknown");
+    assert!(
+        ensemble.node(leader).told.contains(&discarded),
+        "its outcome is unknown"
+    );
 }
 
 #[test]
@@ -160,9 +171,7 @@ fn a_replica_with_an_empty_log_recovers_ten_entries_learned_or_not() {
         ensemble.elect(1);
         if !is_told {
             // 2 accepts everything and is told that nothing is chosen.
-            ensemble.holds_up = |from, _, body| {
-                from == 1 && matches!(body, Body::Heartbeat { .. })
-            };
+            ensemble.holds_up = |from, _, body| from == 1 && matches!(body, Body::Heartbeat { .. });
         }
         for number in 1..=10 {
             ensemble.append(1, number).unwrap();
@@ -244,7 +253,10 @@ fn the_last_positions_are_refused_and_not_given_twice() {
     driven.sync();
     let term = driven.core.leading().unwrap();
     for _ in 0..4 {
-        driven.core.propose(NOW, term, vec![value(1)], &mut driven.rng).ok();
+        driven
+            .core
+            .propose(NOW, term, vec![value(1)], &mut driven.rng)
+            .ok();
         driven.sync();
     }
     let values = vec![value(1)];
@@ -274,7 +286,11 @@ fn a_replica_that_was_away_for_long_jumps_above_the_ballot_it_is_told() {
     ensemble.cut.clear();
     stand(&mut ensemble, 3);
     let (leader, term) = ensemble.leader().unwrap();
-    assert_eq!((leader, term.round), (3, high.round + 1), "at its second attempt");
+    assert_eq!(
+        (leader, term.round),
+        (3, high.round + 1),
+        "at its second attempt"
+    );
 }
 
 #[test]
@@ -392,7 +408,10 @@ fn stub_learned_on_one_replica_which_fails_and_recovers_while_the_other_goes_on(
     ensemble.pass(SECOND * 2);
     for id in 1..=3 {
         let last: Vec<u8> = numbers(&ensemble, id);
-        assert!(last.ends_with(&[7, 8]) || last == [8], "{id} was given {last:?}");
+        assert!(
+            last.ends_with(&[7, 8]) || last == [8],
+            "{id} was given {last:?}"
+        );
         assert_eq!(ensemble.core(id).learned(), ensemble.core(3).learned());
     }
 }

@@ -208,7 +208,8 @@ impl Ensemble {
                     from,
                     through,
                 } => {
-                    let entries = (from.0..=through.0).map_while(|at| node.durable.at(Position(at)));
+                    let entries =
+                        (from.0..=through.0).map_while(|at| node.durable.at(Position(at)));
                     core.handle_read(peer, Run::collect(entries));
                 }
                 told => node.told.push(told),
@@ -302,6 +303,7 @@ impl Ensemble {
         for other in self.ids() {
             self.cut.extend([(id, other), (other, id)]);
         }
-        self.network.retain(|(from, to, _)| *from != id && *to != id);
+        self.network
+            .retain(|(from, to, _)| *from != id && *to != id);
     }
 }

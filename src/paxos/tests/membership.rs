@@ -31,7 +31,10 @@ fn together(ids: impl IntoIterator<Item = u64>) -> Configuration {
 }
 
 fn is_leader(ensemble: &Ensemble, id: u64) -> bool {
-    ensemble.nodes[&id].core.as_ref().is_some_and(|core| core.leading().is_some())
+    ensemble.nodes[&id]
+        .core
+        .as_ref()
+        .is_some_and(|core| core.leading().is_some())
 }
 
 #[test]
@@ -127,7 +130,10 @@ fn one_grows_to_three_to_five_to_seven_and_shrinks_again_without_losing_an_entry
         ensemble.change(1, add(id)).unwrap();
         ensemble.pass_until("added", |e| members(e, 1).contains(&id));
         ensemble.append(1, u8::try_from(id).unwrap()).unwrap();
-        assert_eq!(ensemble.configuration(1).quorum, u32::try_from(id / 2 + 1).unwrap());
+        assert_eq!(
+            ensemble.configuration(1).quorum,
+            u32::try_from(id / 2 + 1).unwrap()
+        );
     }
     for id in 2..=6 {
         let gone = Change::Remove { id: ReplicaId(id) };
@@ -182,12 +188,15 @@ fn a_change_needs_quorums_of_the_old_and_of_the_new_ensemble() {
     ensemble.pass(SECOND);
     ensemble.add(3, Ensemble::initialized(3));
     ensemble.pass_until("3 follows", |e| e.core(3).learned() == e.core(1).learned());
-    ensemble.holds_up = |from, to, body| {
-        from == 2 && to == 1 && matches!(body, Body::Accepted { .. })
-    };
+    ensemble.holds_up =
+        |from, to, body| from == 2 && to == 1 && matches!(body, Body::Accepted { .. });
     ensemble.change(1, add(3)).unwrap();
     ensemble.pass(Duration::from_millis(200));
-    assert_eq!(members(&ensemble, 1), [1, 2], "3 has accepted, 2 has not said so");
+    assert_eq!(
+        members(&ensemble, 1),
+        [1, 2],
+        "3 has accepted, 2 has not said so"
+    );
     ensemble.let_go();
     assert_eq!(members(&ensemble, 1), [1, 2, 3]);
 }
@@ -211,7 +220,11 @@ fn a_new_leader_settles_a_configuration_that_may_have_been_chosen() {
     ensemble.crash(4);
     ensemble.append(leader, 6).unwrap();
     ensemble.pass(Duration::from_millis(200));
-    assert!(!ensemble.given(leader).contains(&(ensemble.core(leader).end().0, 6)));
+    assert!(
+        !ensemble
+            .given(leader)
+            .contains(&(ensemble.core(leader).end().0, 6))
+    );
 }
 
 #[test]
@@ -231,7 +244,11 @@ fn a_candidate_that_meets_a_newer_configuration_stands_again_under_it() {
     });
     ensemble.pass(SECOND * 5);
     assert_eq!(ensemble.leader(), None);
-    assert_eq!(members(&ensemble, 3), [1, 2], "it has learned so on the way");
+    assert_eq!(
+        members(&ensemble, 3),
+        [1, 2],
+        "it has learned so on the way"
+    );
 }
 
 #[test]
@@ -246,7 +263,11 @@ fn a_leader_that_is_removed_hands_over() {
     assert_eq!(members(&ensemble, leader), [2, 3]);
     ensemble.append(leader, 2).unwrap();
     ensemble.pass(SECOND * 10);
-    assert_eq!(ensemble.leader().map(|(id, _)| id), Some(leader), "1 disturbs nobody");
+    assert_eq!(
+        ensemble.leader().map(|(id, _)| id),
+        Some(leader),
+        "1 disturbs nobody"
+    );
 }
 
 #[test]
@@ -370,7 +391,10 @@ fn a_replica_that_has_lost_its_disk_votes_only_when_it_has_learned_the_entry_tha
     ensemble.let_go();
     ensemble.pass_until("3 votes", |e| e.core(3).status() == Status::Voting);
     assert!(ensemble.core(3).learned() >= ensemble.core(3).configured());
-    assert!(ensemble.core(3).promised() > Ballot::ZERO, "the promise is that of its seat");
+    assert!(
+        ensemble.core(3).promised() > Ballot::ZERO,
+        "the promise is that of its seat"
+    );
 }
 
 fn member_of(id: u64, incarnation: u32) -> Member {
@@ -449,7 +473,11 @@ fn a_restored_old_disk_whose_seat_has_gone_on_steps_back_and_rejoins() {
     ensemble.crash(3);
     ensemble.node(3).durable = old;
     ensemble.start(3);
-    assert_eq!(ensemble.core(3).status(), Status::Voting, "it cannot know yet");
+    assert_eq!(
+        ensemble.core(3).status(),
+        Status::Voting,
+        "it cannot know yet"
+    );
     ensemble.pass_until("3 votes again", |e| {
         e.core(3).me() == member_of(3, 2) && e.core(3).status() == Status::Voting
     });
@@ -488,7 +516,10 @@ fn a_lost_quorum_does_not_recover_by_itself() {
         assert_eq!(ensemble.core(id).status(), Status::Recovering);
         assert!(ensemble.core(id).needs_incarnation());
     }
-    assert!(ensemble.given(1).iter().any(|(_, n)| *n == 1), "what is left is still there");
+    assert!(
+        ensemble.given(1).iter().any(|(_, n)| *n == 1),
+        "what is left is still there"
+    );
 }
 
 #[test]
@@ -502,7 +533,9 @@ fn a_loss_during_the_recovery_of_another_waits_and_then_succeeds() {
     ensemble.pass(Duration::from_millis(20));
     ensemble.start(5);
     ensemble.pass_until("both vote", |e| {
-        [4, 5].iter().all(|id| e.core(*id).status() == Status::Voting)
+        [4, 5]
+            .iter()
+            .all(|id| e.core(*id).status() == Status::Voting)
     });
     for id in [4, 5] {
         assert_eq!(ensemble.core(id).me(), member_of(id, 1));
@@ -547,7 +580,12 @@ fn a_follower_behind_the_truncation_starts_from_it_with_the_configuration_of_tha
     ensemble.node(1).durable.runs.retain(|run| run.last() >= to);
     ensemble.start(3);
     ensemble.pass_until("3 follows", |e| e.core(3).learned() == e.core(1).learned());
-    assert!(ensemble.node(3).told.contains(&Effect::Skipped { first: to }));
+    assert!(
+        ensemble
+            .node(3)
+            .told
+            .contains(&Effect::Skipped { first: to })
+    );
     assert_eq!(ensemble.configuration(3), ensemble.configuration(1));
 }
 

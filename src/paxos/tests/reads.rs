@@ -138,7 +138,9 @@ fn a_leader_whose_connection_breaks_is_followed_by_another_without_waiting_for_i
     let died = ensemble.now;
     ensemble.crash(1);
     for id in [2, 3] {
-        ensemble.call(id, |core, now, rng| core.handle_disconnected(now, ReplicaId(1), rng));
+        ensemble.call(id, |core, now, rng| {
+            core.handle_disconnected(now, ReplicaId(1), rng)
+        });
     }
     ensemble.pass_until("a leader", |e| e.leader().is_some());
     assert!(ensemble.now.since(died) < Duration::from_millis(150));
