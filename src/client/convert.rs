@@ -2,15 +2,18 @@
 
 use super::jobfile::{
     CollisionPolicy, JobConstraint, JobContainer, JobImage, JobPair, JobResource, JobSlaPolicy,
-    JobTask, JobTaskConstraint, JobVolume, LoadedJob, VolumeMode,
+    JobTask, JobTaskConstraint, JobVolume, LoadedJob, UpdateSettings, UpdateStrategy, VolumeMode,
 };
-use crate::model::JobKey as ModelKey;
+use crate::model::{InstanceRange, JobKey as ModelKey};
 use crate::thrift::api::{
-    AppcImage, Constraint, Container, CoordinatorSlaPolicy, CountSlaPolicy, CronCollisionPolicy,
-    DockerContainer, DockerImage, DockerParameter, ExecutorConfig, Identity, Image,
-    JobConfiguration, JobKey, LimitConstraint, MesosContainer, Metadata, Mode, PartitionPolicy,
-    PercentageSlaPolicy, Resource, SlaPolicy, TaskConfig, TaskConstraint, ValueConstraint, Volume,
+    AppcImage, BatchJobUpdateStrategy, Constraint, Container, CoordinatorSlaPolicy, CountSlaPolicy,
+    CronCollisionPolicy, DockerContainer, DockerImage, DockerParameter, ExecutorConfig, Identity,
+    Image, JobConfiguration, JobKey, JobUpdateSettings, JobUpdateStrategy, LimitConstraint,
+    MesosContainer, Metadata, Mode, PartitionPolicy, PercentageSlaPolicy, QueueJobUpdateStrategy,
+    Range, Resource, SlaPolicy, TaskConfig, TaskConstraint, ValueConstraint,
+    VariableBatchJobUpdateStrategy, Volume,
 };
+use std::collections::BTreeSet;
 
 /// A key as the API has it.
 pub fn job_key(key: &ModelKey) -> JobKey {
@@ -43,6 +46,51 @@ pub fn job_configuration(loaded: &LoadedJob) -> JobConfiguration {
             CollisionPolicy::RunOverlap => CronCollisionPolicy::RunOverlap,
         }),
         instance_count: config.instance_count,
+    }
+}
+
+/// The settings of an update, which touches only these instances if any are named.
+pub fn update_settings(
+    settings: &UpdateSettings,
+    instances: Option<&BTreeSet<u32>>,
+) -> JobUpdateSettings {
+    let strategy = match &settings.update_strategy {
+        UpdateStrategy::QueueStrategy { group_size } => {
+            JobUpdateStrategy::QueueStrategy(QueueJobUpdateStrategy {
+                group_size: *group_size,
+            })
+        }
+        UpdateStrategy::BatchStrategy {
+            group_size,
+            autopause_after_batch,
+        } => JobUpdateStrategy::BatchStrategy(BatchJobUpdateStrategy {
+            group_size: *group_size,
+            autopause_after_batch: *autopause_after_batch,
+        }),
+        UpdateStrategy::VarBatchStrategy {
+            group_sizes,
+            autopause_after_batch,
+        } => JobUpdateStrategy::VarBatchStrategy(VariableBatchJobUpdateStrategy {
+            group_sizes: group_sizes.clone(),
+            autopause_after_batch: *autopause_after_batch,
+        }),
+    };
+    let only = InstanceRange::of(instances.into_iter().flatten().copied());
+    let range = |range: &InstanceRange| Range {
+        first: range.first.cast_signed(),
+        last: range.last.cast_signed(),
+    };
+    JobUpdateSettings {
+        update_group_size: settings.update_group_size,
+        max_per_instance_failures: settings.max_per_instance_failures,
+        max_failed_instances: settings.max_failed_instances,
+        min_wait_in_instance_running_ms: settings.min_wait_in_instance_running_ms,
+        rollback_on_failure: settings.rollback_on_failure,
+        update_only_these_instances: only.iter().map(range).collect(),
+        wait_for_batch_completion: settings.wait_for_batch_completion,
+        block_if_no_pulses_after_ms: settings.block_if_no_pulses_after_ms.unwrap_or(0),
+        sla_aware: settings.sla_aware,
+        update_strategy: Some(strategy),
     }
 }
 

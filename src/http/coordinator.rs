@@ -136,11 +136,13 @@ fn body(key: &str, question: &Question) -> Result<String, Failure> {
     let task = plain_json::to_bytes(&scheduled_task_to_wire(&question.task));
     let task: Value = serde_json::from_slice(&task)
         .map_err(|error| Failure::Unreachable(format!("the task as JSON: {error}")))?;
-    let body = serde_json::json!({
+    let mut body = serde_json::json!({
         "taskConfig": task,
         "task": key,
-        "forceMaintenanceCountdownMs": question.countdown_ms.to_string(),
     });
+    if let Some(countdown) = question.countdown_ms {
+        body["forceMaintenanceCountdownMs"] = countdown.to_string().into();
+    }
     Ok(body.to_string())
 }
 

@@ -5,7 +5,7 @@ use super::{api, graph, inspect, metrics, operate, pages, probe, tables, threads
 use tide::{Request, Response, Server};
 
 /// Paths whose answers only the leader has. Everything else every scheduler answers for itself.
-const LEADER_ONLY: [&str; 13] = [
+const LEADER_ONLY: [&str; 14] = [
     "/agents",
     "/api",
     "/cron",
@@ -18,6 +18,7 @@ const LEADER_ONLY: [&str; 13] = [
     "/slaves",
     "/state",
     "/tiers",
+    "/updates",
     "/utilization",
 ];
 
@@ -72,6 +73,10 @@ pub(super) fn server(app: Shared) -> Server<Shared> {
     server
         .at("/scheduler/:role/:environment/:job/:instance")
         .get(pages::instance);
+    server
+        .at("/scheduler/:role/:environment/:job/update/:id")
+        .get(pages::update);
+    server.at("/updates").get(pages::updates);
     server.at(pages::STYLE_PATH).get(pages::style);
     server.at("/favicon.ico").get(pages::icon);
     server

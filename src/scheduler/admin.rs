@@ -68,8 +68,9 @@ pub struct Question {
     pub url: String,
     /// The member of its answer that counts.
     pub status_key: String,
-    /// How many milliseconds are left before the task is moved away whatever the answer is.
-    pub countdown_ms: i64,
+    /// How many milliseconds are left before the task is moved away whatever the answer is; none if it
+    /// never is.
+    pub countdown_ms: Option<i64>,
 }
 
 /// How a coordinator answered.

@@ -4,6 +4,7 @@ mod job;
 mod noun;
 mod sla;
 mod spelling;
+mod update;
 
 pub use job::{
     Add, Create, Diff, Inspect, JobVerb, Kill, KillAll, List, Open, Restart, Status, WaitUntil,
@@ -11,3 +12,7 @@ pub use job::{
 pub use noun::{ConfigList, ConfigVerb, Noun, QuotaGet, QuotaVerb};
 pub use sla::{JobUptime, SlaVerb, TaskUpCount};
 pub use spelling::{Invocation, read};
+pub use update::{
+    States, UpdateAbort, UpdateInfo, UpdateList, UpdatePause, UpdateResume, UpdateRollback,
+    UpdateStart, UpdateVerb, UpdateWait,
+};

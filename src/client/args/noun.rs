@@ -2,6 +2,7 @@
 
 use super::job::Job;
 use super::sla::Sla;
+use super::update::Update;
 use crate::client::key::{Binding, RoleKey};
 use argh::{ArgsInfo, FromArgs};
 use std::path::PathBuf;
@@ -148,18 +149,6 @@ later! {
         Deschedule(CronDeschedule) "deschedule" "Remove a cron job (not supported yet).",
         Start(CronStart) "start" "Run a cron job now (not supported yet).",
         Show(CronShow) "show" "Show a cron job's schedule (not supported yet).",
-    }
-
-    /// Work with job updates (not supported yet).
-    Update UpdateVerb "update" {
-        Start(UpdateStart) "start" "Start an update (not supported yet).",
-        Pause(UpdatePause) "pause" "Pause an update (not supported yet).",
-        Resume(UpdateResume) "resume" "Go on with an update (not supported yet).",
-        Abort(UpdateAbort) "abort" "End an update where it stands (not supported yet).",
-        Rollback(UpdateRollback) "rollback" "Undo an update (not supported yet).",
-        List(UpdateList) "list" "List updates (not supported yet).",
-        Info(UpdateInfo) "info" "Show an update (not supported yet).",
-        Wait(UpdateWait) "wait" "Wait for an update (not supported yet).",
     }
 
     /// Work inside running tasks (not supported yet).

@@ -4,6 +4,7 @@ pub mod diff;
 pub mod inspect;
 pub mod quota;
 pub mod status;
+pub mod update;
 
 use crate::thrift::Value as Thrift;
 use crate::thrift::protocol::plain_json;

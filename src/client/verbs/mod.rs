@@ -10,12 +10,14 @@ mod listing;
 mod quota;
 mod restart;
 mod sla;
+mod update;
 
-use super::args::{ConfigVerb, JobVerb, Noun, QuotaVerb, SlaVerb};
+use super::args::{ConfigVerb, JobVerb, Noun, QuotaVerb, SlaVerb, UpdateVerb};
 use super::exit::{CommandError, Exit, Outcome};
 use super::key::KeyError;
 use super::session::{Session, instance_of};
 use crate::thrift::api::{ScheduledTask, SlaPolicy};
+use update::Change;
 
 impl From<KeyError> for CommandError {
     fn from(error: KeyError) -> Self {
@@ -48,11 +50,27 @@ pub fn run(session: &mut Session<'_, '_>, noun: &Noun) -> Outcome {
         Noun::Quota(quota) => match &quota.verb {
             QuotaVerb::Get(args) => quota::get(session, args),
         },
+        Noun::Update(update) => match &update.verb {
+            UpdateVerb::Abort(args) => {
+                update::change(session, &args.key, args.message.as_ref(), Change::Abort)
+            }
+            UpdateVerb::Info(args) => update::info(session, args),
+            UpdateVerb::List(args) => update::list(session, args),
+            UpdateVerb::Pause(args) => {
+                update::change(session, &args.key, args.message.as_ref(), Change::Pause)
+            }
+            UpdateVerb::Resume(args) => {
+                update::change(session, &args.key, args.message.as_ref(), Change::Resume)
+            }
+            UpdateVerb::Rollback(args) => update::rollback(session, args),
+            UpdateVerb::Start(args) => update::start(session, args),
+            UpdateVerb::Wait(args) => update::wait(session, args),
+        },
         Noun::Sla(sla) => match &sla.verb {
             SlaVerb::JobUptime(args) => sla::job_uptime(session, args),
             SlaVerb::TaskUpCount(args) => sla::task_up_count(session, args),
         },
-        Noun::Cron(_) | Noun::Update(_) | Noun::Task(_) => Err(CommandError::new(
+        Noun::Cron(_) | Noun::Task(_) => Err(CommandError::new(
             Exit::InvalidCommand,
             "this command is not supported yet by this version",
         )),

@@ -5,7 +5,7 @@ use super::super::state::Shared;
 use super::figures::{Counts, Kind, Mood};
 use super::layout::{Context, Page, chip, missing, render};
 use super::roles::job_path;
-use super::text;
+use super::{text, update};
 use crate::model::{
     Constraint, ConstraintKind, Container, Image, InstanceId, JobKey, ScheduleStatus,
     ScheduledTask, TaskConfig, TaskEvent,
@@ -85,7 +85,8 @@ fn job_page(context: &Context, key: &JobKey, from: usize) -> Page {
     listed.sort_by_key(|task| Mood::of(task.status) == Mood::Good);
     let counts = Counts::of(tables.tasks_of_job(key));
     let cron = tables.cron_job(key);
-    if tables.job(key).is_none() && cron.is_none() {
+    let updated = tables.updates().of_job(key).next().is_some();
+    if tables.job(key).is_none() && cron.is_none() && !updated {
         return missing(
             "No such job, and no task of it in the history.",
             crumbs(key, None),
@@ -110,6 +111,7 @@ fn job_page(context: &Context, key: &JobKey, from: usize) -> Page {
         @if active.is_empty() { p.soft { "Nothing of this job is active." } }
         @else { (task_table(context, shown, false)) }
         (pager(key, from, active.len()))
+        (update::of_job(context, key))
         (configurations(&active, cron.map(|cron| &cron.job.task)))
         @if !ended.is_empty() {
             h2 id="ended" { "Ended" small { "latest " (ended.len()) } }

@@ -10,9 +10,11 @@ mod levels;
 mod machines;
 mod roles;
 mod text;
+mod update;
 
 pub(super) use job::{instance, job};
 pub(super) use layout::{STYLE_PATH, icon, style};
 pub(super) use levels::log_levels;
 pub(super) use machines::{machine, machines};
 pub(super) use roles::{environment, role, roles};
+pub(super) use update::{update, updates};

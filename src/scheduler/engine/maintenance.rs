@@ -38,7 +38,13 @@ pub(super) struct Coordination {
 
 impl Coordination {
     /// Whether a coordinator may be asked about a task now; if so it counts as asked.
-    fn admit(&mut self, task: &TaskId, url: &str, most: usize, means: &mut Means) -> bool {
+    pub(super) fn admit(
+        &mut self,
+        task: &TaskId,
+        url: &str,
+        most: usize,
+        means: &mut Means,
+    ) -> bool {
         if self.round.contains(task) || self.asked.contains_key(task) {
             return false;
         }
@@ -171,7 +177,7 @@ fn drain_host(step: &mut Step<'_>, host: &str) -> Vec<Question> {
                 step.transition(&id, ScheduleStatus::Draining, Some(WHY.to_owned()));
             }
             Permit::Ask { url, status_key } => questions.push(Question {
-                countdown_ms: remaining_ms(&request, step.now.wall),
+                countdown_ms: Some(remaining_ms(&request, step.now.wall)),
                 task,
                 url,
                 status_key,
@@ -238,12 +244,16 @@ impl Engine {
             let task = step.tables.task(&answered.task);
             let host = task.and_then(|task| task.host.clone());
             // The machine may be back in service by now.
-            if host.is_some_and(|host| step.tables.maintenance(&host).is_some()) {
+            let drained = host.is_some_and(|host| step.tables.maintenance(&host).is_some());
+            if drained {
                 let why = Some(WHY.to_owned());
                 step.transition(&answered.task, ScheduleStatus::Draining, why);
             }
             let done = step.done();
             self.settle(now, done);
+            if !drained && let Some(task) = self.head.task(&answered.task) {
+                self.updates.grant(task);
+            }
         }
         if std::mem::take(&mut self.coordination.starved) {
             self.drain_all(now);

@@ -4,7 +4,7 @@ use super::super::step::Change;
 use super::Pulses;
 use crate::base::clock::{Instant, Now};
 use crate::domain::update::{Direction, Past, Updater};
-use crate::model::{InstanceId, JobKey, ScheduleStatus, UpdateKey, UpdateStatus};
+use crate::model::{InstanceId, JobKey, ScheduleStatus, ScheduledTask, UpdateKey, UpdateStatus};
 use crate::storage::{Tables, UpdateOp, UpdateRecord};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -17,8 +17,8 @@ pub(super) struct Rolling {
     pub(super) updater: Updater,
     /// When pulses are looked at next, if they are.
     pub(super) pulse_check: Instant,
-    /// Instances that a promise protects: the pause before it is asked again, and when that is over.
-    pub(super) protected: BTreeMap<InstanceId, (Duration, Instant)>,
+    /// Instances that a promise protects, or did.
+    pub(super) protected: BTreeMap<InstanceId, Protection>,
 }
 
 /// Updates that roll, and what is to be done about them.
@@ -27,6 +27,15 @@ pub(in crate::scheduler::engine) struct Live {
     pub(super) rolling: BTreeMap<JobKey, Rolling>,
     marked: BTreeMap<JobKey, BTreeSet<InstanceId>>,
     due: BTreeSet<(Instant, JobKey, Option<InstanceId>)>,
+}
+
+/// What a promise says to an instance that is to be taken down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Protection {
+    /// A coordinator let it go.
+    Granted,
+    /// It was asked; after such a pause, when that is over, it may be asked again.
+    Refused(Duration, Instant),
 }
 
 impl Live {
@@ -106,13 +115,24 @@ impl Live {
             return;
         };
         let ended = |task: &Option<Arc<_>>| {
-            let task: Option<&crate::model::ScheduledTask> = task.as_deref();
+            let task: Option<&ScheduledTask> = task.as_deref();
             task.is_some_and(|task| task.status.is_terminal())
         };
         if ended(&change.after) && !ended(&change.before) {
             rolling.updater.handle_exit(task);
         }
         if rolling.updater.is_working(task.instance) {
+            self.mark(task.job().clone(), Some(task.instance));
+        }
+    }
+
+    /// A coordinator lets a task go.
+    pub(in crate::scheduler::engine) fn grant(&mut self, task: &ScheduledTask) {
+        let Some(rolling) = self.rolling.get_mut(task.job()) else {
+            return;
+        };
+        if let Some(protection) = rolling.protected.get_mut(&task.instance) {
+            *protection = Protection::Granted;
             self.mark(task.job().clone(), Some(task.instance));
         }
     }

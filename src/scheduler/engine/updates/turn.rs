@@ -1,8 +1,9 @@
 //! One turn of an update.
 
 use super::super::Engine;
-use super::super::step::Step;
-use super::live::Rolling;
+use super::super::maintenance::Coordination;
+use super::super::step::{Outgoing, Step};
+use super::live::{Protection, Rolling};
 use super::{instance_counter, is_unvouched, pulse_ends, set_status};
 use crate::base::clock::Now;
 use crate::domain::sla::{Permit, may_kill};
@@ -11,6 +12,7 @@ use crate::model::{
     InstanceId, InstanceUpdateEvent, JobKey, ScheduleStatus, ScheduledTask, SlaPolicy,
     UpdateAction, UpdateStatus,
 };
+use crate::scheduler::admin::Question;
 use crate::storage::{Op, UpdateOp, UpdateRecord};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -54,7 +56,9 @@ impl Engine {
         let head = &self.head;
         let look = |i| head.active_instance(job, i).cloned();
         let turn = rolling.updater.evaluate(instances, look, now.wall);
-        carry_out(&mut step, rolling, &record, &turn, &mut later);
+        let mut asked = Vec::new();
+        carry_out(&mut step, rolling, &record, &turn, &mut later, &mut asked);
+        ask(&mut step, &mut self.coordination, asked);
         let done = step.done();
         for (after, instance) in later {
             self.updates
@@ -64,6 +68,33 @@ impl Engine {
     }
 }
 
+/// What a turn leaves besides its changes.
+struct Notes<'n> {
+    /// What is said of instances.
+    events: &'n mut Vec<InstanceUpdateEvent>,
+    /// What is looked at later.
+    later: &'n mut Vec<(Duration, Option<InstanceId>)>,
+    /// What coordinators are asked.
+    asked: &'n mut Vec<Question>,
+}
+
+/// Asks coordinators; one that is busy is asked at the next try.
+fn ask(step: &mut Step<'_>, coordination: &mut Coordination, asked: Vec<Question>) {
+    let most = step.means.options.coordinators;
+    for question in asked {
+        let (task, url) = (&question.task.id, &question.url);
+        if coordination.admit(task, url, most, step.means) {
+            step.outbox.push(Outgoing::Ask(Box::new(question)));
+        }
+    }
+}
+
+/// Counts what becomes of tries to take down an instance that a promise protects.
+fn count(step: &mut Step<'_>, what: &str, task: &ScheduledTask) {
+    let name = format!("updates_sla_kill_{what}_{}", task.job());
+    step.means.count_for(name, 1);
+}
+
 /// Makes of a turn what is stored and done.
 fn carry_out(
     step: &mut Step<'_>,
@@ -71,6 +102,7 @@ fn carry_out(
     record: &UpdateRecord,
     turn: &Turn,
     later: &mut Vec<(Duration, Option<InstanceId>)>,
+    asked: &mut Vec<Question>,
 ) {
     let mut events = Vec::new();
     for act in &turn.acts {
@@ -89,7 +121,12 @@ fn carry_out(
         if matches!(turn.outcome, TurnOutcome::Failed(_)) {
             continue;
         }
-        do_needed(step, rolling, record, act, &mut events, later);
+        let notes = Notes {
+            events: &mut events,
+            later,
+            asked,
+        };
+        do_needed(step, rolling, record, act, notes);
     }
     if !events.is_empty() {
         for event in &events {
@@ -139,13 +176,12 @@ fn do_needed(
     rolling: &mut Rolling,
     record: &UpdateRecord,
     act: &Act,
-    events: &mut Vec<InstanceUpdateEvent>,
-    later: &mut Vec<(Duration, Option<InstanceId>)>,
+    notes: Notes<'_>,
 ) {
     let instance = act.instance;
     match act.need {
         Need::Nothing | Need::Wait => {}
-        Need::Watch(rest) => later.push((rest, Some(instance))),
+        Need::Watch(rest) => notes.later.push((rest, Some(instance))),
         Need::Add => {
             if let Some(config) = rolling.updater.target(instance).cloned() {
                 step.add_tasks(&config, std::iter::once(instance));
@@ -156,7 +192,7 @@ fn do_needed(
             let Some(task) = step.tables.active_instance(job, instance).cloned() else {
                 return;
             };
-            if is_allowed(step, rolling, record, &task, events, later) {
+            if is_allowed(step, rolling, record, &task, notes) {
                 let why = format!("Killed for job update {}", record.key().id);
                 step.transition(&task.id, ScheduleStatus::Killing, Some(why));
             }
@@ -169,29 +205,29 @@ fn is_allowed(
     step: &mut Step<'_>,
     rolling: &mut Rolling,
     record: &UpdateRecord,
-    task: &ScheduledTask,
-    events: &mut Vec<InstanceUpdateEvent>,
-    later: &mut Vec<(Duration, Option<InstanceId>)>,
+    task: &Arc<ScheduledTask>,
+    notes: Notes<'_>,
 ) -> bool {
     let Some(policy) = policy(rolling, record, task.instance) else {
         return true;
     };
     let instance = task.instance;
     let action = rolling.updater.direction().begun();
-    let first = !rolling.protected.contains_key(&instance);
-    if let Some((_, until)) = rolling.protected.get(&instance)
-        && step.now.mono < *until
+    let protection = rolling.protected.get(&instance).copied();
+    if let Some(Protection::Refused(_, until)) = protection
+        && step.now.mono < until
     {
         return false;
     }
-    if first {
-        let text = "Checking SLA before continuing.";
-        if !has_told(record, instance, action, text) {
-            events.push(event(step, record, instance, action, Some(text)));
-        }
+    let text = "Checking SLA before continuing.";
+    if protection.is_none() && !has_told(record, instance, action, text) {
+        let told = event(step, record, instance, action, Some(text));
+        notes.events.push(told);
     }
-    let permit = match task.status.is_assigned() {
-        true => {
+    count(step, "attempt", task);
+    let permit = match protection {
+        Some(Protection::Granted) => Permit::Granted,
+        _ if task.status.is_assigned() => {
             let active = step.tables.active_tasks_of_job(task.job());
             let active = active.map(|task| &**task);
             may_kill(
@@ -203,21 +239,34 @@ fn is_allowed(
             )
         }
         // Nothing of it is up.
-        false => Permit::Granted,
+        _ => Permit::Granted,
     };
     if permit == Permit::Granted {
         rolling.protected.remove(&instance);
         let text = "SLA check passed, continuing.";
-        events.push(event(step, record, instance, action, Some(text)));
+        let told = event(step, record, instance, action, Some(text));
+        notes.events.push(told);
+        count(step, "success", task);
         return true;
     }
-    let last = rolling.protected.get(&instance);
-    let last = last.map_or(Duration::ZERO, |(pause, _)| *pause);
+    if let Permit::Ask { url, status_key } = permit {
+        notes.asked.push(Question {
+            task: Arc::clone(task),
+            url,
+            status_key,
+            countdown_ms: None,
+        });
+    }
+    let last = match protection {
+        Some(Protection::Refused(pause, _)) => pause,
+        Some(Protection::Granted) | None => Duration::ZERO,
+    };
     let backoff = step.means.options.sla_kill_retry;
     let pause = backoff.next(last, &mut step.means.rng);
     let until = step.now.mono + pause;
-    rolling.protected.insert(instance, (pause, until));
-    later.push((pause, Some(instance)));
+    let refused = Protection::Refused(pause, until);
+    rolling.protected.insert(instance, refused);
+    notes.later.push((pause, Some(instance)));
     false
 }
 
