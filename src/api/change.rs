@@ -6,7 +6,7 @@ use crate::scheduler::{Command, SubmitError};
 use crate::thrift::convert;
 use crate::thrift::service::{AddInstances, CreateJob, KillTasks, RestartShards};
 
-fn refused(refusal: impl Into<Refusal>) -> Outcome {
+pub(super) fn refused(refusal: impl Into<Refusal>) -> Outcome {
     let Refusal(response) = refusal.into();
     Outcome::Answer(response)
 }

@@ -6,6 +6,7 @@
 mod account;
 mod admin;
 mod change;
+mod cron;
 mod entry;
 mod look;
 mod media;
@@ -154,6 +155,22 @@ impl Api {
             Request::GetJobUpdateDetails(args) => self.get_job_update_details(&args).await,
             Request::GetJobUpdateDiff(args) => self.get_job_update_diff(&args).await,
             Request::GetJobUpdateSummaries(args) => self.get_job_update_summaries(&args).await,
+            Request::ScheduleCronJob(args) => {
+                let description = args.description.as_ref();
+                return self.schedule_cron_job(request_id, description, false).await;
+            }
+            Request::ReplaceCronTemplate(args) => {
+                let config = args.config.as_ref();
+                return self.schedule_cron_job(request_id, config, true).await;
+            }
+            Request::DescheduleCronJob(args) => {
+                return self
+                    .deschedule_cron_job(request_id, args.job.as_ref())
+                    .await;
+            }
+            Request::StartCronJob(args) => {
+                return self.start_cron_job(request_id, args.job.as_ref()).await;
+            }
             other => Err(respond::unsupported(other.name())),
         };
         Outcome::Answer(match answer {

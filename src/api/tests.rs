@@ -615,10 +615,71 @@ fn tiers_are_named_with_their_properties() {
 }
 
 #[test]
+fn calls_about_cron_jobs_become_commands() {
+    let (api, seen) = services(Tables::default(), View::default(), Ok(Reply::ok()));
+    let cron = || {
+        let mut job = description("web");
+        job.cron_schedule = Some("* * * * *".into());
+        job.task_config.as_mut().expect("set").is_service = false;
+        Some(job)
+    };
+    for request in [
+        Request::ScheduleCronJob(Box::new(ScheduleCronJob {
+            description: cron(),
+        })),
+        Request::ReplaceCronTemplate(Box::new(ReplaceCronTemplate { config: cron() })),
+        Request::DescheduleCronJob(Box::new(DescheduleCronJob {
+            job: Some(key("web")),
+        })),
+        Request::StartCronJob(Box::new(StartCronJob {
+            job: Some(key("web")),
+        })),
+    ] {
+        assert_eq!(said(&ask(&api, request)), (ResponseCode::Ok, vec![]));
+    }
+    let seen = seen.lock().expect("no panic holds it");
+    let kinds: Vec<&str> = seen
+        .iter()
+        .map(|(_, command)| match command {
+            Command::ScheduleCronJob { replace: true, .. } => "replace",
+            Command::ScheduleCronJob { replace: false, .. } => "schedule",
+            Command::DescheduleCronJob { .. } => "deschedule",
+            Command::StartCronJob { .. } => "start",
+            _ => "other",
+        })
+        .collect();
+    assert_eq!(kinds, ["schedule", "replace", "deschedule", "start"]);
+}
+
+#[test]
+fn a_cron_job_says_when_it_runs_next() {
+    let mut job = stored("web");
+    job.cron_schedule = Some("0 0 1 1 *".into());
+    let cron = model::CronJob {
+        job: Arc::new(job),
+        zone: "GMT".into(),
+        version: 1,
+        // The first of January 2100.
+        cursor: Timestamp(4_102_444_800_000),
+        runs: Vec::new(),
+    };
+    let mut tables = Tables::default();
+    tables
+        .apply(&Op::SetCronJob(Arc::new(cron)))
+        .expect("it fits");
+    let (api, _) = services(tables, View::default(), Ok(Reply::ok()));
+    let request = Request::GetJobSummary(Box::new(GetJobSummary { role: None }));
+    let Some(ResponseResult::JobSummaryResult(found)) = ask(&api, request).result else {
+        panic!("no summary");
+    };
+    assert_eq!(found.summaries.len(), 1);
+    assert_eq!(found.summaries[0].next_cron_run_ms, Some(4_133_980_800_000));
+}
+
+#[test]
 fn methods_of_later_versions_say_so() {
     let (api, seen) = services(Tables::default(), View::default(), Ok(Reply::ok()));
     for request in [
-        Request::ReplaceCronTemplate(Box::default()),
         Request::PerformBackup(Box::default()),
     ] {
         let expected = format!(

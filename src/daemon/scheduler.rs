@@ -8,6 +8,7 @@ use crate::api::{Api, ApiConfig};
 use crate::base::backoff::Backoff;
 use crate::base::rng::Rng;
 use crate::base::stats;
+use crate::domain::cron::Zone;
 use crate::domain::flapping::Flapping;
 use crate::domain::sla::{Metric, SlaRules, Wanted};
 use crate::domain::validate::{ContainerType, EnvironmentRule, Rules};
@@ -272,6 +273,8 @@ fn engine_options(
             ),
             threshold: flags.time("flapping_task_threshold"),
         },
+        cron_zone: cron_zone(flags)?,
+        cron_catch_up: flags.time("cron_catch_up_window"),
         transient_timeout: flags.time("transient_task_state_timeout"),
         kill_retry: retry,
         agent_timeout: flags.time("unreachable_agent_grace"),
@@ -318,6 +321,14 @@ fn update_options(flags: &Values) -> Result<EngineOptions, Failure> {
         update_pruning_interval: flags.time("job_update_history_pruning_interval"),
         ..EngineOptions::default()
     })
+}
+
+/// The time zone that new cron jobs get, by its proper name.
+fn cron_zone(flags: &Values) -> Result<Arc<str>, Failure> {
+    let text = flags.text("cron_timezone").unwrap_or("GMT");
+    let zone = Zone::named(text);
+    let zone = zone.map_err(|error| Failure::new(format!("-cron_timezone: {error}")))?;
+    Ok(zone.name().into())
 }
 
 fn api_config(flags: &Values) -> Result<ApiConfig, Failure> {

@@ -11,6 +11,7 @@
 
 mod api;
 pub mod coordinator;
+mod cron;
 mod door;
 mod graph;
 mod gzip;

@@ -1,7 +1,7 @@
 //! Which path leads where.
 
 use super::state::Shared;
-use super::{api, graph, inspect, metrics, operate, pages, probe, tables, threads, vars};
+use super::{api, cron, graph, inspect, metrics, operate, pages, probe, tables, threads, vars};
 use tide::{Request, Response, Server};
 
 /// Paths whose answers only the leader has. Everything else every scheduler answers for itself.
@@ -54,7 +54,7 @@ pub(super) fn server(app: Shared) -> Server<Shared> {
     server.at("/pendingtasks").get(tables::pending);
     server.at("/quotas").get(tables::quotas);
     server.at("/tiers").get(tables::tiers);
-    server.at("/cron").get(tables::cron);
+    server.at("/cron").get(cron::cron);
     server.at("/maintenance").get(tables::maintenance);
     // COMPAT: a GET is read as a call as well.
     server.at("/api").get(api::thrift).post(api::thrift);

@@ -1,4 +1,4 @@
-//! The tables as JSON, for scripts: `/offers`, `/pendingtasks`, `/quotas`, `/tiers`, `/cron`,
+//! The tables as JSON, for scripts: `/offers`, `/pendingtasks`, `/quotas`, `/tiers`,
 //! `/maintenance`.
 
 use super::path;
@@ -97,20 +97,6 @@ pub(super) async fn tiers(request: Request<Shared>) -> tide::Result {
         },
     });
     json_response(&request, &tiers)
-}
-
-pub(super) async fn cron(request: Request<Shared>) -> tide::Result {
-    let tables = request.state().config.source.tables();
-    let scheduled: Map<String, Value> = tables
-        .cron_jobs()
-        .filter_map(|job| {
-            Some((
-                job.job.key.to_string(),
-                job.job.cron_schedule.clone()?.into(),
-            ))
-        })
-        .collect();
-    json_response(&request, &json!({ "scheduled": scheduled }))
 }
 
 pub(super) async fn maintenance(request: Request<Shared>) -> tide::Result {

@@ -73,6 +73,8 @@ pub enum CronOutcome {
     Started {
         /// When.
         at: Timestamp,
+        /// How many.
+        instances: u32,
     },
     /// The run before it is being killed; its tasks are started once that has ended.
     Waiting,

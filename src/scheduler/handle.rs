@@ -42,6 +42,13 @@ pub enum Command {
         /// Who asks.
         user: String,
     },
+    /// Forgets a cron job; what runs of it goes on.
+    DescheduleCronJob {
+        /// The job.
+        job: JobKey,
+        /// Who asks.
+        user: String,
+    },
     /// Kills instances of a job.
     KillTasks {
         /// The job.
@@ -66,6 +73,22 @@ pub enum Command {
     Admin(AdminCommand),
     /// Starts or changes a job update.
     Update(UpdateCommand),
+    /// A cron job, new or in the place of the one of its key.
+    ScheduleCronJob {
+        /// The job.
+        job: JobConfiguration,
+        /// Refused if there is no such cron job yet.
+        replace: bool,
+        /// Who asks.
+        user: String,
+    },
+    /// Runs a cron job now.
+    StartCronJob {
+        /// The job.
+        job: JobKey,
+        /// Who asks.
+        user: String,
+    },
 }
 
 /// The tables cannot be read: not recovered yet, not leading, or stopped.

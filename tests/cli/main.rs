@@ -617,9 +617,9 @@ fn mistakes_have_one_line_and_their_status() {
             "aurora job kill: cannot read positional argument",
         ),
         (
-            "cron start west/www/prod/hello",
+            "task ssh west/www/prod/hello/0",
             5,
-            "aurora cron start is not supported yet",
+            "aurora task ssh is not supported yet",
         ),
         (
             "job kil x",

@@ -7,6 +7,7 @@
 )]
 
 mod chaos;
+mod cron;
 mod daemons;
 mod ensemble;
 mod job;

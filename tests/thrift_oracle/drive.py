@@ -358,8 +358,9 @@ def refusals(driver):
     sent = job(driver.key, instanceCount=0)
     driver.call("createJob", INVALID_REQUEST, "must be positive", description=sent)
     ok("createJob (refusals)")
-    driver.call("replaceCronTemplate", ERROR, "not supported yet", config=job(driver.key))
-    ok("replaceCronTemplate (not supported yet)")
+    sent = job(driver.key)
+    driver.call("replaceCronTemplate", INVALID_REQUEST, "has no cron schedule", config=sent)
+    ok("replaceCronTemplate (refusals)")
 
 
 def populate(driver, sent):

@@ -1,11 +1,13 @@
 //! The command line: nouns, verbs, their options, in every spelling.
 
+mod cron;
 mod job;
 mod noun;
 mod sla;
 mod spelling;
 mod update;
 
+pub use cron::{CronDeschedule, CronSchedule, CronShow, CronStart, CronVerb};
 pub use job::{
     Add, Create, Diff, Inspect, JobVerb, Kill, KillAll, List, Open, Restart, Status, WaitUntil,
 };

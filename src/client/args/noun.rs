@@ -1,5 +1,6 @@
 //! The nouns, and the verbs of all but `job`.
 
+use super::cron::Cron;
 use super::job::Job;
 use super::sla::Sla;
 use super::update::Update;
@@ -143,14 +144,6 @@ macro_rules! later {
 }
 
 later! {
-    /// Work with cron jobs (not supported yet).
-    Cron CronVerb "cron" {
-        Schedule(CronSchedule) "schedule" "Create or replace a cron job (not supported yet).",
-        Deschedule(CronDeschedule) "deschedule" "Remove a cron job (not supported yet).",
-        Start(CronStart) "start" "Run a cron job now (not supported yet).",
-        Show(CronShow) "show" "Show a cron job's schedule (not supported yet).",
-    }
-
     /// Work inside running tasks (not supported yet).
     Task TaskVerb "task" {
         Run(TaskRun) "run" "Run a command beside each task (not supported yet).",

@@ -3,6 +3,7 @@
 mod add;
 mod config;
 mod create;
+mod cron;
 mod diff;
 mod inspect;
 mod kill;
@@ -12,7 +13,7 @@ mod restart;
 mod sla;
 mod update;
 
-use super::args::{ConfigVerb, JobVerb, Noun, QuotaVerb, SlaVerb, UpdateVerb};
+use super::args::{ConfigVerb, CronVerb, JobVerb, Noun, QuotaVerb, SlaVerb, UpdateVerb};
 use super::exit::{CommandError, Exit, Outcome};
 use super::key::KeyError;
 use super::session::{Session, instance_of};
@@ -47,6 +48,12 @@ pub fn run(session: &mut Session<'_, '_>, noun: &Noun) -> Outcome {
         Noun::Config(config) => match &config.verb {
             ConfigVerb::List(args) => config::list(session, args),
         },
+        Noun::Cron(cron) => match &cron.verb {
+            CronVerb::Deschedule(args) => cron::deschedule(session, args),
+            CronVerb::Schedule(args) => cron::schedule(session, args),
+            CronVerb::Show(args) => cron::show(session, args),
+            CronVerb::Start(args) => cron::start(session, args),
+        },
         Noun::Quota(quota) => match &quota.verb {
             QuotaVerb::Get(args) => quota::get(session, args),
         },
@@ -70,7 +77,7 @@ pub fn run(session: &mut Session<'_, '_>, noun: &Noun) -> Outcome {
             SlaVerb::JobUptime(args) => sla::job_uptime(session, args),
             SlaVerb::TaskUpCount(args) => sla::task_up_count(session, args),
         },
-        Noun::Cron(_) | Noun::Task(_) => Err(CommandError::new(
+        Noun::Task(_) => Err(CommandError::new(
             Exit::InvalidCommand,
             "this command is not supported yet by this version",
         )),

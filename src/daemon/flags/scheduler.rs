@@ -29,16 +29,18 @@ table! {
         "Minimum gap between backups";
     cluster_name: Text = "", works,
         "Reported in ServerInfo, coordinator keys, discovery";
+    cron_catch_up_window: Time = "15mins", works,
+        "Cron runs that were missed are made up for if they are younger than this";
     cron_scheduler_num_threads: Int = "10", idle("this scheduler has no such thread pool"),
         "Cron threads";
-    cron_scheduling_max_batch_size: Int = "10", idle("what it tunes is not in this version yet"),
+    cron_scheduling_max_batch_size: Int = "10", idle("runs that are due share entries of the log as they come"),
         "Cron triggers per write";
-    cron_start_initial_backoff: Time = "5secs", idle("what it tunes is not in this version yet"),
+    cron_start_initial_backoff: Time = "5secs", idle("a run that waits begins as soon as the one before it has ended"),
         "KILL_EXISTING wait, initial";
-    cron_start_max_backoff: Time = "1mins", idle("what it tunes is not in this version yet"),
+    cron_start_max_backoff: Time = "1mins", idle("a run that waits begins as soon as the one before it has ended"),
         "KILL_EXISTING wait, max";
-    cron_timezone: Text = "GMT", idle("what it tunes is not in this version yet"),
-        "Cron evaluation zone";
+    cron_timezone: Text = "GMT", works,
+        "Time zone of cron jobs that are scheduled from now on";
     custom_executor_config: Text = "", stops("run tasks with another executor than the file names"),
         "Executor JSON";
     default_docker_parameters: Text = "", stops("run containers without these parameters"),

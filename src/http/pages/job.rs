@@ -2,6 +2,7 @@
 
 use super::super::path::{self, parameter};
 use super::super::state::Shared;
+use super::cron as schedule;
 use super::figures::{Counts, Kind, Mood};
 use super::layout::{Context, Page, chip, missing, render};
 use super::roles::job_path;
@@ -103,9 +104,7 @@ fn job_page(context: &Context, key: &JobKey, from: usize) -> Page {
             @if !ended.is_empty() { small { a href="#ended" { "ended tasks" } } }
         }
         (tiles(&counts))
-        @if let Some(schedule) = cron.and_then(|cron| cron.job.cron_schedule.as_ref()) {
-            p { "Scheduled " code { (schedule) } }
-        }
+        @if let Some(cron) = cron { (schedule::section(cron, context.now)) }
         (grid(key, &active))
         h2 { "Instances" small { (active.len()) " active, those that do not run first" } }
         @if active.is_empty() { p.soft { "Nothing of this job is active." } }

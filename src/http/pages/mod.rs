@@ -3,6 +3,7 @@
 //! Each page is a function from the committed tables and the published view to markup. maud escapes
 //! every text; nothing is ever inserted raw.
 
+mod cron;
 mod figures;
 mod job;
 mod layout;

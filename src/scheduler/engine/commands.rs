@@ -1,6 +1,7 @@
 //! Commands: what people ask for.
 
 use super::admin;
+use super::cron_runs;
 use super::step::Step;
 use super::updates;
 use crate::domain::lifecycle::Outcome;
@@ -23,6 +24,7 @@ pub(super) fn run(step: &mut Step<'_>, command: &Command) -> Reply {
             user: _,
         } => add_instances(step, job, *instance, *count),
         Command::CreateJob { job, user: _ } => create_job(step, job),
+        Command::DescheduleCronJob { job, user: _ } => cron_runs::deschedule(step, job),
         Command::KillTasks {
             job,
             instances,
@@ -31,6 +33,12 @@ pub(super) fn run(step: &mut Step<'_>, command: &Command) -> Reply {
         } => kill_tasks(step, job, instances, message.as_deref(), user),
         Command::RestartShards { job, shards, user } => restart_shards(step, job, shards, user),
         Command::Update(command) => updates::run(step, command),
+        Command::ScheduleCronJob {
+            job,
+            replace,
+            user: _,
+        } => cron_runs::schedule(step, job, *replace),
+        Command::StartCronJob { job, user } => cron_runs::start_now(step, job, user),
     };
     done.unwrap_or_else(|refusal| refusal)
 }

@@ -15,6 +15,8 @@
 mod admin;
 mod attempts;
 mod commands;
+mod cron;
+mod cron_runs;
 mod expiry;
 mod maintenance;
 mod options;
@@ -39,6 +41,7 @@ use crate::scheduler::admin::Question;
 use crate::scheduler::handle::{Command, Reply, ReplyCode, SubmitError, id_of};
 use crate::storage::stored::{Record, encode};
 use crate::storage::{Answer, Leader, Op, Replay, ReplayError, Snapshot, Tables};
+use cron::CronQueue;
 use maintenance::Coordination;
 use pending::Pending;
 use preempt::Preemption;
@@ -124,6 +127,7 @@ pub struct Engine {
     next_ticket: u64,
     effects: VecDeque<Effect>,
     book: Book,
+    cron: CronQueue,
     pending: Pending,
     /// When groups were last told that room was made.
     hurried: Instant,
@@ -159,6 +163,7 @@ impl Engine {
             next_ticket: 1,
             effects: VecDeque::new(),
             book: Book::default(),
+            cron: CronQueue::default(),
             hurried: Instant::ZERO,
             timers: Timers::default(),
             updates: Live::default(),
@@ -369,6 +374,7 @@ impl Engine {
             self.expire(now, timer);
         }
         self.run_updates(now);
+        self.run_cron(now);
         while !self.is_full() {
             let Some(group) = self.pending.take_due(now.mono) else {
                 break;
@@ -383,9 +389,13 @@ impl Engine {
             return Instant::FAR;
         }
         let attempts = self.pending.deadline().filter(|_| !self.is_full());
-        let updates = self.updates.deadline().filter(|_| !self.is_full());
-        let timers = self.timers.deadline().into_iter();
-        let first = timers.chain(attempts).chain(updates).min();
+        let updates = self.updates.deadline();
+        let standing = attempts
+            .into_iter()
+            .chain(updates)
+            .chain(self.cron.deadline());
+        let standing = standing.filter(|_| !self.is_full());
+        let first = self.timers.deadline().into_iter().chain(standing).min();
         first.unwrap_or(Instant::FAR)
     }
 

@@ -30,6 +30,10 @@ pub struct EngineOptions {
     pub schedule_penalty: Backoff,
     /// How far the first attempts after a start are spread.
     pub max_startup_delay: Duration,
+    /// The time zone that new cron jobs get.
+    pub cron_zone: Arc<str>,
+    /// Instants of cron jobs that passed while nobody led are made up for if they are younger than this.
+    pub cron_catch_up: Duration,
     /// Penalties for tasks that keep ending.
     pub flapping: Flapping,
     /// How long a task may be ASSIGNED, KILLING, RESTARTING, PREEMPTING or DRAINING.
@@ -101,6 +105,8 @@ impl Default for EngineOptions {
             first_schedule_delay: Duration::from_millis(1),
             schedule_penalty: Backoff::new(secs(1), mins(1)),
             max_startup_delay: Duration::ZERO,
+            cron_zone: "GMT".into(),
+            cron_catch_up: mins(15),
             flapping: Flapping {
                 backoff: Backoff::new(secs(30), mins(5)),
                 threshold: mins(5),

@@ -1,5 +1,6 @@
 //! What follows from steps inside the engine: groups, timers, the book; beginning and standing down.
 
+use super::cron::CronQueue;
 use super::step::Change;
 use super::timers::TaskTimer;
 use super::{
@@ -43,12 +44,14 @@ impl Engine {
             }
         }
         self.open.weight += done.ops.iter().map(weight).sum::<usize>();
+        self.follow_cron_ops(now, &done.ops);
         self.open.ops.extend(done.ops);
         self.open.outbox.extend(done.outbox);
         for change in &done.changes {
             self.follow(now, change);
             self.updates.follow_task(change);
         }
+        self.follow_cron_tasks(now, &done.changes);
         if self.open.weight >= FULL_BATCH {
             self.seal();
         }
@@ -176,6 +179,7 @@ impl Engine {
         if let Some(delay) = options.preemption_initial_delay {
             self.timers.set(at(delay), Timer::Preemption);
         }
+        self.begin_cron(now);
     }
 
     /// Leading ends: the head is dropped.
@@ -192,6 +196,7 @@ impl Engine {
         self.replay = Some(Replay::from(Tables::clone(&self.bottom)));
         self.head = Tables::clone(&self.bottom);
         self.book = Book::default();
+        self.cron = CronQueue::default();
         self.pending = Pending::new(self.means.options.max_attempts_per_sec);
         self.timers = Timers::default();
         self.updates = super::Live::default();

@@ -53,6 +53,9 @@ impl Engine {
             count(self.preemption.reserved()),
         );
         all.extend(self.maintenance_countdowns());
+        let leads = i64::from(self.is_leading());
+        all.insert("quartz_scheduler_running".into(), leads);
+        all.insert("cron_jobs_loaded".into(), leads);
         all.insert("timeout_queue_size".into(), count(self.timers.len()));
         all
     }
@@ -72,6 +75,12 @@ const STANDING: &[&str] = &[
     "preemptor_task_processor_runs",
     "preemptor_tasks_preempted_non_prod",
     "preemptor_tasks_preempted_prod",
+    "cron_job_collisions",
+    "cron_job_concurrent_runs",
+    "cron_job_launch_failures",
+    "cron_job_misfires",
+    "cron_job_parse_failures",
+    "cron_job_triggers",
     "reconciliation_explicit_runs",
     "reconciliation_implicit_runs",
     "reservation_cache_expiration_removals",

@@ -265,7 +265,10 @@ fn cron_ops() -> Vec<Op> {
         },
         CronOutcome::Missed { first, count: 3 },
         CronOutcome::Overtaken,
-        CronOutcome::Started { at: started },
+        CronOutcome::Started {
+            at: started,
+            instances: 3,
+        },
         CronOutcome::Waiting,
         CronOutcome::WouldOverlap,
     ];

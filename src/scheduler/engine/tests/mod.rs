@@ -1,6 +1,8 @@
 //! The engine with a log, agents and crashes that are all made up, in one thread.
 
 mod admin;
+mod cron;
+mod cron_storm;
 mod maintenance;
 mod preempt;
 mod scenarios;

@@ -48,6 +48,7 @@ enum OutcomeV1 {
     Overtaken,
     Started {
         at_ms: i64,
+        instances: u32,
     },
     Waiting,
     WouldOverlap,
@@ -124,7 +125,10 @@ impl CronRunV1 {
                     count,
                 },
                 CronOutcome::Overtaken => OutcomeV1::Overtaken,
-                CronOutcome::Started { at } => OutcomeV1::Started { at_ms: at.0 },
+                CronOutcome::Started { at, instances } => OutcomeV1::Started {
+                    at_ms: at.0,
+                    instances,
+                },
                 CronOutcome::Waiting => OutcomeV1::Waiting,
                 CronOutcome::WouldOverlap => OutcomeV1::WouldOverlap,
             },
@@ -153,8 +157,9 @@ impl CronRunV1 {
                     count,
                 },
                 OutcomeV1::Overtaken => CronOutcome::Overtaken,
-                OutcomeV1::Started { at_ms } => CronOutcome::Started {
+                OutcomeV1::Started { at_ms, instances } => CronOutcome::Started {
                     at: Timestamp(at_ms),
+                    instances,
                 },
                 OutcomeV1::Waiting => CronOutcome::Waiting,
                 OutcomeV1::WouldOverlap => CronOutcome::WouldOverlap,
