@@ -679,9 +679,7 @@ fn a_cron_job_says_when_it_runs_next() {
 #[test]
 fn methods_of_later_versions_say_so() {
     let (api, seen) = services(Tables::default(), View::default(), Ok(Reply::ok()));
-    for request in [
-        Request::PerformBackup(Box::default()),
-    ] {
+    for request in [Request::PerformBackup(Box::default())] {
         let expected = format!(
             "{} is not supported yet by this version of aurora",
             request.name()
