@@ -15,5 +15,6 @@ mod maintenance;
 mod monit;
 mod outage;
 mod programs;
+mod updates;
 mod verbs;
 mod world;

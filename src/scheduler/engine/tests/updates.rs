@@ -1,10 +1,12 @@
 //! Job updates: one story each.
 
 use super::world::{World, config, create, key, kill};
+use crate::domain::sla::SlaRules;
 use crate::model::{
-    InstanceRange, JobUpdate, MilliCpus, PulseStatus, ScheduleStatus as T, TaskConfig, TaskState,
-    UpdateAction as A, UpdateKey, UpdateSettings, UpdateStatus as S, UpdateStrategy,
+    InstanceRange, JobUpdate, MilliCpus, PulseStatus, ScheduleStatus as T, SlaPolicy, TaskConfig,
+    TaskState, UpdateAction as A, UpdateKey, UpdateSettings, UpdateStatus as S, UpdateStrategy,
 };
+use crate::scheduler::admin::{Answered, Ruling};
 use crate::scheduler::handle::{Command, Reply, ReplyCode};
 use crate::scheduler::update::{UpdateChange, UpdateCommand, UpdateRequest};
 use crate::storage::{ReplyResult, UpdateRecord};
@@ -468,4 +470,96 @@ fn old_updates_are_forgotten_for_good() {
     let before = world.tables();
     world.crash(0);
     assert!(before.updates().all().eq(world.tables().updates().all()));
+}
+
+/// A job that promises something, and an update of it that minds the promise.
+fn promising(policy: SlaPolicy, instances: u32) -> (World, UpdateKey) {
+    let mut world = World::new(7);
+    world.options.sla = SlaRules {
+        for_non_production: true,
+        min_instances: 0,
+    };
+    world.crash(0);
+    world.agent_up("a");
+    let config = |number| {
+        let mut config = version("j", number);
+        config.sla_policy = Some(policy.clone());
+        config
+    };
+    world.command(None, &create(config(0), instances));
+    world.run_all();
+    world.pass(Duration::from_secs(60));
+    let mut settings = settings(2);
+    settings.sla_aware = true;
+    let update = world.started(&start(config(1), instances, settings));
+    (world, update)
+}
+
+#[test]
+fn an_update_that_minds_a_promise_takes_down_no_more_than_that_allows() {
+    let policy = SlaPolicy::Count {
+        count: 2,
+        duration_secs: 10,
+    };
+    let (mut world, update) = promising(policy, 3);
+    // Two at a time by its settings, one at a time by the promise.
+    for _ in 0..60 {
+        let up = world.statuses(&key("j"));
+        let up = up.iter().filter(|s| **s == T::Running).count();
+        assert!(up >= 2, "{up} up");
+        if world.state(&update) == S::RolledForward {
+            break;
+        }
+        world.run_all();
+        world.pass(Duration::from_secs(30));
+        world.turn();
+    }
+    assert_eq!(
+        (world.state(&update), world.has("j", 1)),
+        (S::RolledForward, 3)
+    );
+    let record = world.record(&update);
+    let told = record.instance_events().iter();
+    let told: Vec<&str> = told.filter_map(|e| e.message.as_deref()).collect();
+    let checks = told.iter().filter(|t| t.starts_with("Checking SLA"));
+    assert_eq!(checks.count(), 3);
+    let passes = told.iter().filter(|t| t.starts_with("SLA check passed"));
+    assert_eq!(passes.count(), 3);
+}
+
+#[test]
+fn a_coordinator_is_asked_before_an_instance_is_taken_down() {
+    let policy = SlaPolicy::Coordinator {
+        url: "http://c".into(),
+        status_key: "ok".into(),
+    };
+    let (mut world, update) = promising(policy, 1);
+    world.calm();
+    assert_eq!(world.has("j", 1), 0);
+    let question = world.questions.pop_front().expect("it is asked");
+    assert_eq!(
+        (question.url.as_str(), question.countdown_ms),
+        ("http://c", None)
+    );
+    let mut answer = |ruling| {
+        let task = question.task.id.clone();
+        let answered = Answered { task, ruling };
+        world.engine.handle_answered(world.now, &answered);
+        world.turn();
+        world.calm();
+        world.has("j", 1)
+    };
+    assert_eq!(answer(Ruling::Denied), 0);
+    world.pass(Duration::from_secs(400));
+    world.calm();
+    let again = world.questions.pop_front().expect("it is asked again");
+    let answered = Answered {
+        task: again.task.id.clone(),
+        ruling: Ruling::Granted,
+    };
+    world.engine.handle_answered(world.now, &answered);
+    world.turn();
+    world.run_all();
+    assert_eq!(world.has("j", 1), 1);
+    assert_eq!(world.state(&update), S::RollingForward);
 }
