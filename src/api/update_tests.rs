@@ -225,7 +225,7 @@ fn the_update_that_stands_in_the_way_is_named() {
 }
 
 #[test]
-fn summaries_and_details_are_found_last_changed_first() {
+fn summaries_are_found_last_changed_first() {
     use model::UpdateStatus as S;
     let tables = with_updates(&[("a", S::Failed), ("b", S::RolledForward), ("c", S::Aborted)]);
     let (api, _) = services(tables, View::default(), Ok(Reply::ok()));
@@ -264,6 +264,12 @@ fn summaries_and_details_are_found_last_changed_first() {
         ..query()
     };
     assert_eq!(find(other), "");
+}
+
+#[test]
+fn details_are_found_by_query_and_by_the_old_key() {
+    let tables = with_updates(&[("b", model::UpdateStatus::RolledForward)]);
+    let (api, _) = services(tables, View::default(), Ok(Reply::ok()));
     let wire = |id: &str| crate::thrift::convert::update_key_to_wire(&update_key(id));
     let details = |key, query| {
         let args = GetJobUpdateDetails { key, query };
@@ -271,7 +277,7 @@ fn summaries_and_details_are_found_last_changed_first() {
     };
     let by_query = JobUpdateQuery {
         key: Some(wire("b")),
-        ..query()
+        ..JobUpdateQuery::default()
     };
     let response = details(None, Some(by_query));
     let Some(ResponseResult::GetJobUpdateDetailsResult(found)) = response.result else {

@@ -324,6 +324,32 @@ impl Job {
         turn
     }
 
+    /// A task that does not run yet comes up, or fails; gives its instance.
+    fn go_on(
+        &mut self,
+        rng: &mut Rng,
+        bad: u64,
+        updater: &mut Updater,
+        said: &mut Said,
+    ) -> Option<InstanceId> {
+        let waiting = self.tasks.values().filter(|t| t.status != T::Running);
+        let waiting: Vec<_> = waiting.cloned().collect();
+        if waiting.is_empty() {
+            return None;
+        }
+        let picked = &waiting[rng.index(waiting.len())];
+        let failing = *picked.config == *config(1) && rng.below(10) < bad;
+        if failing && rng.one_in(2) {
+            let ended = task(picked.instance, &picked.config, T::Failed, self.now);
+            updater.handle_exit(&ended);
+            said.ends.push(Arc::new(ended));
+            self.put(picked.instance, &picked.config, T::Throttled);
+        } else {
+            self.put(picked.instance, &picked.config, T::Running);
+        }
+        Some(picked.instance)
+    }
+
     fn configs(&self) -> BTreeMap<InstanceId, Arc<TaskConfig>> {
         let config = |(i, t): (&InstanceId, &Arc<ScheduledTask>)| (*i, Arc::clone(&t.config));
         self.tasks.iter().map(config).collect()
@@ -532,25 +558,7 @@ fn history(seed: u64) -> (TurnOutcome, bool) {
         }
         job.now += 1;
         // Time goes on at some instance.
-        let waiting: Vec<_> = job
-            .tasks
-            .values()
-            .filter(|t| t.status != T::Running)
-            .cloned()
-            .collect();
-        if !waiting.is_empty() {
-            let picked = &waiting[rng.index(waiting.len())];
-            let failing = *picked.config == *config(1) && rng.below(10) < bad;
-            if failing && rng.one_in(2) {
-                let ended = task(picked.instance, &picked.config, T::Failed, job.now);
-                updater.handle_exit(&ended);
-                said.ends.push(Arc::new(ended));
-                job.put(picked.instance, &picked.config, T::Throttled);
-            } else {
-                job.put(picked.instance, &picked.config, T::Running);
-            }
-            changed.insert(picked.instance);
-        }
+        changed.extend(job.go_on(&mut rng, bad, &mut updater, &mut said));
         changed.extend(updater.working().iter().copied());
         if rng.one_in(6) {
             updater = Updater::new(&update, direction, &said.past());
