@@ -76,7 +76,9 @@ impl World {
                 if let Effect::Append { ticket, payload } = effect {
                     idle = false;
                     self.position += 1;
-                    let learned = self.engine.handle_learned(self.position, Some(ticket), &payload);
+                    let learned = self
+                        .engine
+                        .handle_learned(self.position, Some(ticket), &payload);
                     learned.unwrap();
                 }
             }
