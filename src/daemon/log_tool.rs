@@ -1,8 +1,9 @@
 //! `aurora-log`: the log's own tool, and the keys that an initialised machine needs.
 
-use super::exit;
+use super::{exit, logging};
 use crate::net::keys::{self, KeyKind};
 use crate::replog::tool;
+use log::LevelFilter;
 use std::io::Write;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -29,7 +30,15 @@ pub fn agent_key_beside(log: &Path) -> PathBuf {
 
 /// Runs the tool and gives its exit status. A successful `initialize` also makes the keys that are missing.
 pub fn run(args: &[String], out: &mut dyn Write, err: &mut dyn Write) -> u8 {
+    // A replica runs for as long as a daemon.
+    if args.first().map(String::as_str) == Some("replica")
+        && let Err(error) = logging::start(LevelFilter::Info)
+    {
+        writeln!(err, "aurora-log: {error}").unwrap_or_default();
+        return exit::FAILED;
+    }
     let status = tool::main(args.to_vec(), out, err);
+    logging::flush();
     if status != exit::OK || args.first().map(String::as_str) != Some("initialize") {
         return status;
     }

@@ -195,6 +195,12 @@ pub fn generate_for(
     written.map(|()| key)
 }
 
+/// Writes a given key, for tests that run several programs with it.
+#[cfg(test)]
+pub(crate) fn write_for_test(path: &Path, key: &SecretKey) {
+    write_draft(path, key).expect("a scratch directory can be written");
+}
+
 fn write_draft(draft: &Path, key: &SecretKey) -> Result<(), KeyError> {
     let mut file = OpenOptions::new()
         .write(true)

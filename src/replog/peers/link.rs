@@ -65,7 +65,6 @@ pub(super) async fn run(
     let sender = Sending {
         inner: Arc::clone(inner),
         queue: Arc::clone(&established.queue),
-        id: established.hello.member.id,
         version: established.version,
         heard,
     };
@@ -138,7 +137,6 @@ pub(super) async fn tell_refused(inner: &Arc<Inner>, address: &Arc<str>, refusal
 struct Sending {
     inner: Arc<Inner>,
     queue: Arc<Queue>,
-    id: crate::paxos::ReplicaId,
     version: u64,
     heard: Heard,
 }
@@ -154,7 +152,7 @@ impl Sending {
                 && self
                     .inner
                     .events
-                    .send(PeerEvent::Room(self.id))
+                    .send(PeerEvent::Room)
                     .await
                     .is_err()
             {

@@ -56,7 +56,7 @@ pub enum PeerEvent {
         refusal: Refusal,
     },
     /// There is room again for what is read from the disk.
-    Room(ReplicaId),
+    Room,
 }
 
 /// What is known of another replica.
@@ -202,11 +202,6 @@ impl Network {
         let queues: Vec<_> = state.links.values().map(|l| Arc::clone(&l.queue)).collect();
         drop(state);
         queues.iter().for_each(|queue| queue.wake());
-    }
-
-    /// What is said of this replica.
-    pub fn hello(&self) -> Hello {
-        self.0.hello()
     }
 
     /// Who is connected, and what it has said.

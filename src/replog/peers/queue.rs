@@ -19,8 +19,6 @@ struct Lanes {
     short: VecDeque<Message>,
     long: VecDeque<(usize, Message)>,
     long_bytes: usize,
-    /// Messages that did not fit.
-    dropped: u64,
     /// Whether somebody wants to be told when there is room.
     is_room_wanted: bool,
 }
@@ -67,7 +65,6 @@ impl Queue {
         match entry_bytes(&message) {
             Some(bytes) => {
                 if lanes.long_bytes > LONG_BYTES {
-                    lanes.dropped += lanes.long.len() as u64;
                     lanes.long.clear();
                     lanes.long_bytes = 0;
                 }
@@ -77,7 +74,6 @@ impl Queue {
             None => {
                 if lanes.short.len() >= SHORT_MAX {
                     lanes.short.pop_front();
-                    lanes.dropped += 1;
                 }
                 lanes.short.push_back(message);
             }
@@ -127,11 +123,6 @@ impl Queue {
         let has_room = lanes.long_bytes < ROOM_BYTES;
         lanes.is_room_wanted = !has_room;
         has_room
-    }
-
-    /// Messages that did not fit.
-    pub fn dropped(&self) -> u64 {
-        self.lock().dropped
     }
 }
 
@@ -186,7 +177,6 @@ mod tests {
             queue.push(write(n + 1, 100 << 10));
         }
         assert!(queue.lock().long_bytes <= LONG_BYTES + (101 << 10));
-        assert!(queue.dropped() > 0);
         assert!(!queue.has_room());
         let (batch, _) = queue.take();
         assert!(batch.len() <= 6);

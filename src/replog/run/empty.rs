@@ -95,7 +95,7 @@ impl Empty {
                     PeerEvent::Gone(_)
                     | PeerEvent::Hello(_)
                     | PeerEvent::Message(_)
-                    | PeerEvent::Room(_),
+                    | PeerEvent::Room,
                 ) => {}
             }
         }

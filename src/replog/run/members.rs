@@ -351,7 +351,7 @@ impl Runner {
                 self.members.refused_by(now, &address, refusal);
                 self.members.due = now;
             }
-            PeerEvent::Room(_) => self.read_wanted(),
+            PeerEvent::Room => self.read_wanted(),
         }
     }
 

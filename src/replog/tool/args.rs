@@ -228,7 +228,7 @@ pub(super) struct Replica {
 }
 
 /// Appends to a log of its own and measures: the trace of --input one entry after another, or with
-/// --count many at once. With --peers it is one replica of an ensemble, whose others run elsewhere
+/// --count or --seconds many at once. With --peers it is one replica of an ensemble, whose others run elsewhere
 /// (aurora-log replica), and must come to lead.
 #[derive(Debug, FromArgs)]
 #[argh(subcommand, name = "benchmark")]
@@ -248,6 +248,9 @@ pub(super) struct Benchmark {
     /// load mode: how many entries to append
     #[argh(option)]
     pub(super) count: Option<u64>,
+    /// load mode: for how many seconds to append
+    #[argh(option)]
+    pub(super) seconds: Option<u64>,
     /// load mode: how long each is (default: 256B)
     #[argh(option)]
     pub(super) size: Option<String>,

@@ -6,8 +6,12 @@
 
 mod args;
 mod ask;
+mod benchmark;
+mod force;
 mod initialize;
+mod place;
 mod read;
+mod replica;
 mod status;
 mod verify;
 
@@ -41,14 +45,12 @@ pub fn main(args: Vec<String>, out: &mut dyn Write, err: &mut dyn Write) -> u8 {
 fn run(command: Command, out: &mut dyn Write) -> Result<(), Failure> {
     match command {
         Command::AddMember(options) => ask::add(&options, out),
-        Command::Benchmark(options) => Err(Failure(format!("{}: soon", options.path()?.display()))),
-        Command::ForceNewEnsemble(options) => {
-            Err(Failure(format!("{}: soon", options.path()?.display())))
-        }
+        Command::Benchmark(options) => benchmark::run(options, out),
+        Command::ForceNewEnsemble(options) => force::run(&options, out),
         Command::Initialize(options) => initialize::run(options),
         Command::Read(options) => read::run(options, out),
         Command::RemoveMember(options) => ask::remove(&options, out),
-        Command::Replica(options) => Err(Failure(format!("{}: soon", options.path()?.display()))),
+        Command::Replica(options) => replica::run(options),
         Command::ReplaceMember(options) => ask::replace(&options, out),
         Command::SetQuorum(options) => ask::set_quorum(&options, out),
         Command::Status(options) if options.peer.is_some() => ask::status(&options, out),

@@ -35,9 +35,10 @@ pub(super) fn run(options: args::Read, out: &mut dyn Write) -> Result<(), Failur
     if to > end {
         return bad("past end of log");
     }
-    print_learned(&disk, from, to.min(recovered.learned), out)?;
+    let decodes = options.decode;
+    print_learned(&disk, from, to.min(recovered.learned), decodes, out)?;
     for (_, entry) in pending.range(from..=to) {
-        line(entry, false, out)?;
+        line(entry, false, decodes, out)?;
     }
     Ok(())
 }
@@ -46,6 +47,7 @@ fn print_learned(
     disk: &Disk,
     from: Position,
     through: Position,
+    decodes: bool,
     out: &mut dyn Write,
 ) -> Result<(), Failure> {
     let mut next = from;
@@ -57,7 +59,7 @@ fn print_learned(
         }
         for entry in page {
             next = entry.position.next();
-            line(&entry, true, out)?;
+            line(&entry, true, decodes, out)?;
         }
     }
     Ok(())
@@ -77,7 +79,12 @@ fn pending(recovered: &Recovered) -> BTreeMap<Position, Entry> {
     pending
 }
 
-fn line(entry: &Entry, is_learned: bool, out: &mut dyn Write) -> Result<(), Failure> {
+fn line(
+    entry: &Entry,
+    is_learned: bool,
+    decodes: bool,
+    out: &mut dyn Write,
+) -> Result<(), Failure> {
     let value = match &entry.value {
         Value::Append(bytes) => format!("APPEND {} bytes", bytes.len()),
         Value::Configure(configuration) => format!(
@@ -91,5 +98,38 @@ fn line(entry: &Entry, is_learned: bool, out: &mut dyn Write) -> Result<(), Fail
     let (position, ballot) = (entry.position, entry.ballot);
     let learned = if is_learned { "learned" } else { "accepted" };
     writeln!(out, "position {position} ballot {ballot} {learned} {value}")?;
+    if decodes {
+        decoded(&entry.value, out)?;
+    }
+    Ok(())
+}
+
+/// Bytes shown on one line.
+const LINE_BYTES: usize = 32;
+
+/// What an entry holds. The log does not know what its owner's bytes mean: they are shown as they
+/// are, with what is text beside them.
+fn decoded(value: &Value, out: &mut dyn Write) -> Result<(), Failure> {
+    match value {
+        Value::Append(bytes) => {
+            for (line, at) in bytes.chunks(LINE_BYTES).zip((0..).step_by(LINE_BYTES)) {
+                let hex: String = line.iter().map(|byte| format!("{byte:02x}")).collect();
+                let text = line.iter().map(|byte| match byte {
+                    b' '..=b'~' => char::from(*byte),
+                    _ => '.',
+                });
+                let text: String = text.collect();
+                writeln!(out, "  {at:08x}  {hex:64}  {text}")?;
+            }
+        }
+        Value::Configure(configuration) => {
+            writeln!(out, "  cluster {:032x}", configuration.cluster)?;
+            for (id, seat) in &configuration.members {
+                let incarnation = seat.incarnation.0;
+                writeln!(out, "  member {id}.{incarnation} {}", seat.address)?;
+            }
+        }
+        Value::Nop | Value::Truncate { .. } => {}
+    }
     Ok(())
 }
