@@ -21,6 +21,13 @@ pub enum Change {
         /// The level. Every member must be able to read it.
         level: u32,
     },
+    /// A member's peers reach it elsewhere.
+    Move {
+        /// Which.
+        id: ReplicaId,
+        /// Where, from now on.
+        address: Arc<str>,
+    },
     /// Let this many members decide.
     Quorum {
         /// At least a majority, at most all.
@@ -117,7 +124,10 @@ impl Change {
                 id: *id,
                 incarnation: *incarnation,
             }),
-            Self::FeatureLevel { .. } | Self::Quorum { .. } | Self::Remove { .. } => None,
+            Self::FeatureLevel { .. }
+            | Self::Move { .. }
+            | Self::Quorum { .. }
+            | Self::Remove { .. } => None,
         }
     }
 
@@ -135,6 +145,11 @@ impl Change {
                     return Err(ChangeError::Stale(*level));
                 }
                 next.feature_level = *level;
+            }
+            Self::Move { id, address } => {
+                let seat = next.members.get_mut(id);
+                let seat = seat.ok_or(ChangeError::NotMember(*id))?;
+                seat.address = Arc::clone(address);
             }
             Self::Quorum { size } => next.quorum = *size,
             Self::Rejoin { id, incarnation } => {

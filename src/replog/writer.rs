@@ -41,6 +41,8 @@ const GROUP_RECORDS: usize = 4096;
 const RIDE_MAX: Duration = Duration::from_millis(10);
 /// ... and after this long when none comes.
 const RIDE_IDLE: Duration = Duration::from_millis(2);
+/// Runs are joined up to this many bytes: longer ones would cost the allocator more than they save.
+const MERGED_BYTES: usize = 128 << 10;
 /// Deleted bytes that make a compaction worth it.
 const COMPACT_BYTES: u64 = 16 << 20;
 
@@ -165,7 +167,7 @@ impl Growing {
         self.run.ballot == next.ballot
             && self.run.first.plus(self.len() as u64) == next.first
             && self.len() + next.values.len() <= Run::VALUES_MAX
-            && self.bytes + next.size_bytes() <= Run::BYTES_SOFT
+            && self.bytes + next.size_bytes() <= MERGED_BYTES
     }
 
     fn add(&mut self, next: &Run) {

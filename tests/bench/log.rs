@@ -52,7 +52,10 @@ struct Outcome {
 
 impl Outcome {
     fn value(&self, name: &str) -> f64 {
-        let line = self.text.lines().find_map(|l| l.strip_prefix(name)?.strip_prefix(' '));
+        let line = self
+            .text
+            .lines()
+            .find_map(|l| l.strip_prefix(name)?.strip_prefix(' '));
         line.unwrap_or_else(|| panic!("no {name} in: {}", self.text))
             .parse()
             .unwrap()
@@ -63,7 +66,9 @@ fn free_ports(count: usize) -> Vec<u16> {
     let held: Vec<TcpListener> = (0..count)
         .map(|_| TcpListener::bind("127.0.0.1:0").unwrap())
         .collect();
-    held.iter().map(|l| l.local_addr().unwrap().port()).collect()
+    held.iter()
+        .map(|l| l.local_addr().unwrap().port())
+        .collect()
 }
 
 fn rss_mb(pid: u32) -> f64 {
@@ -88,7 +93,10 @@ fn run(dir: &Path, case: &Case) -> Outcome {
     let ports = free_ports(case.replicas);
     let peers: Vec<String> = ports.iter().map(|p| format!("127.0.0.1:{p}")).collect();
     let args = |index: usize| {
-        let mut args = vec![format!("--path={}", dir.join(format!("db{index}")).display())];
+        let mut args = vec![format!(
+            "--path={}",
+            dir.join(format!("db{index}")).display()
+        )];
         if case.replicas > 1 {
             args.push(format!("--peers={}", peers.join(",")));
             args.push(format!("--address={}", peers[index]));
@@ -142,7 +150,8 @@ fn probe(dir: &Path, times: &mut Vec<f64>) {
 }
 
 fn main() {
-    let dir: PathBuf = std::env::temp_dir().join(format!("aurora-bench-log-{}", std::process::id()));
+    let dir: PathBuf =
+        std::env::temp_dir().join(format!("aurora-bench-log-{}", std::process::id()));
     let mut report = Report::new("log");
     let appends = figures::argument("rss_appends", 0);
     if appends > 0 {
@@ -185,7 +194,11 @@ fn cases(dir: &Path, report: &mut Report) {
                 let outcome = run(dir, &case);
                 let unit = if replicas == 1 { "replica" } else { "replicas" };
                 let name = format!("append_{replicas}_{unit}_{bytes}b_{in_flight}_inflight");
-                report.figure(&format!("{name}_per_s"), outcome.value("appends_per_s"), "1/s");
+                report.figure(
+                    &format!("{name}_per_s"),
+                    outcome.value("appends_per_s"),
+                    "1/s",
+                );
                 report.figure(&format!("{name}_p50_ms"), outcome.value("p50_ms"), "ms");
                 report.figure(&format!("{name}_p99_ms"), outcome.value("p99_ms"), "ms");
                 if (replicas, bytes, in_flight) == (3, 256, 1) {

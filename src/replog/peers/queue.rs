@@ -12,7 +12,7 @@ const LONG_BYTES: usize = 16 << 20;
 /// With fewer bytes of entries than this there is room for what is read from the disk.
 const ROOM_BYTES: usize = 2 << 20;
 /// About how much is sent by one write.
-const BATCH_BYTES: usize = 512 << 10;
+const BATCH_BYTES: usize = 128 << 10;
 
 #[derive(Debug, Default)]
 struct Lanes {
@@ -179,7 +179,7 @@ mod tests {
         assert!(queue.lock().long_bytes <= LONG_BYTES + (101 << 10));
         assert!(!queue.has_room());
         let (batch, _) = queue.take();
-        assert!(batch.len() <= 6);
+        assert!(batch.len() <= 2);
         // Nothing is missing between those that are left.
         let mut firsts = Vec::new();
         let mut told = 0;

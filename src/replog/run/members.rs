@@ -390,6 +390,7 @@ impl Runner {
             self.members
                 .look_for_newcomers(self.core.configuration(), &known, now);
             self.go_on_with_change(now, &known);
+            self.readdress(now, &known);
         } else {
             self.give_up_change("this replica does not lead any more");
         }
@@ -569,6 +570,31 @@ impl Runner {
             Some(_) | None => Answer::Later {
                 text: "no replica is known to lead at this time".to_owned(),
             },
+        }
+    }
+
+    /// Corrects the address of a seat whose replica listens elsewhere by now; a lone node has none at
+    /// first.
+    fn readdress(&mut self, now: Instant, known: &BTreeMap<ReplicaId, Known>) {
+        let Some(ballot) = self.core.leading() else {
+            return;
+        };
+        if self.members.pending.is_some() {
+            return;
+        }
+        let me = self.core.me().id;
+        let own = (me, &self.members.address);
+        let others = known.iter().map(|(id, known)| (*id, &known.hello.address));
+        let moved = std::iter::once(own).chain(others).find(|(id, address)| {
+            let seat = self.core.configuration().members.get(id);
+            !address.is_empty() && seat.is_some_and(|seat| seat.address != **address)
+        });
+        if let Some((id, address)) = moved {
+            let address = Arc::clone(address);
+            let change = paxos::Change::Move { id, address };
+            if let Err(error) = self.core.change(now, ballot, change, &mut self.rng) {
+                log::debug!("the address of {id} is not changed now: {error}");
+            }
         }
     }
 

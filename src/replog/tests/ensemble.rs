@@ -318,7 +318,8 @@ fn a_wiped_member_comes_back_by_itself_without_being_initialised() {
             let at = |m: &&crate::replog::MemberStatus| m.address == nodes[lost].address();
             let mut found = report.members.iter().filter(at);
             found.any(|m| {
-                m.role == crate::replog::Role::Follower
+                m.is_connected
+                    && m.role == crate::replog::Role::Follower
                     && m.status == Some(crate::replog::ReplicaStatus::Voting)
             })
         })
@@ -353,7 +354,10 @@ fn a_damaged_member_comes_back_as_a_new_incarnation() {
         everybody_has(&mut nodes, "one").await;
         until(&mut nodes, "it votes in its next life", |nodes| {
             let report = nodes[bad].log().ensemble();
-            let own = report.members.iter().find(|m| m.member.id == report.asked.id);
+            let own = report
+                .members
+                .iter()
+                .find(|m| m.member.id == report.asked.id);
             own.is_some_and(|m| {
                 m.member.incarnation.0 == 1
                     && m.status == Some(crate::replog::ReplicaStatus::Voting)
@@ -390,7 +394,10 @@ fn an_ensemble_grows_from_one_to_seven_and_shrinks_again() {
             }
             for at in from..size {
                 nodes[at].start(&all[..size], size as u32 / 2 + 1).await;
-                let (peer, member) = (format!("--peer={}", all[0]), format!("--member={}", all[at]));
+                let (peer, member) = (
+                    format!("--peer={}", all[0]),
+                    format!("--member={}", all[at]),
+                );
                 let said = done(&mut nodes, &["add-member", &peer, &member]).await;
                 assert!(said.contains(&all[at]), "{said}");
                 let again = done(&mut nodes, &["add-member", &peer, &member]).await;
@@ -400,10 +407,17 @@ fn an_ensemble_grows_from_one_to_seven_and_shrinks_again() {
             assert_eq!(members(&nodes[0]), size);
             everybody_has(&mut nodes, "alone").await;
         }
-        let status = done(&mut nodes, &["status", &format!("--peer={}", all[3]), "-json"]).await;
+        let status = done(
+            &mut nodes,
+            &["status", &format!("--peer={}", all[3]), "-json"],
+        )
+        .await;
         assert_eq!(status.matches("\"VOTING\"").count(), 7, "{status}");
         for at in (1..7).rev() {
-            let (peer, member) = (format!("--peer={}", all[0]), format!("--member={}", all[at]));
+            let (peer, member) = (
+                format!("--peer={}", all[0]),
+                format!("--member={}", all[at]),
+            );
             done(&mut nodes, &["remove-member", &peer, &member]).await;
             nodes[at].stop().await;
             done(&mut nodes, &["remove-member", &peer, &member]).await;
@@ -489,11 +503,17 @@ fn a_copied_disk_that_is_started_twice_is_refused_and_says_what_to_do() {
         let mut named = peers.clone();
         named[copied] = nodes[3].address();
         nodes[3].start(&named, 2).await;
-        until(&mut nodes, "the copy ends", |nodes| nodes[3].ended.is_some()).await;
+        until(&mut nodes, "the copy ends", |nodes| {
+            nodes[3].ended.is_some()
+        })
+        .await;
         let Some(LogEvent::Refused { reason }) = nodes[3].ended.clone() else {
             panic!("{:?}", nodes[3].ended);
         };
-        assert!(reason.contains("copy") && reason.contains("move"), "{reason}");
+        assert!(
+            reason.contains("copy") && reason.contains("move"),
+            "{reason}"
+        );
         nodes[3].running = None;
         append(&mut nodes, "two").await;
         assert!(nodes[..3].iter().all(|node| node.ended.is_none()));
@@ -521,7 +541,10 @@ fn a_rolled_back_disk_is_refused() {
         std::fs::remove_dir_all(nodes[old].path()).unwrap();
         super::copy(&backup.path().join("db"), &nodes[old].path());
         nodes[old].start(&peers, 2).await;
-        until(&mut nodes, "it is refused", |nodes| nodes[old].ended.is_some()).await;
+        until(&mut nodes, "it is refused", |nodes| {
+            nodes[old].ended.is_some()
+        })
+        .await;
         let Some(LogEvent::Refused { reason }) = nodes[old].ended.clone() else {
             panic!("{:?}", nodes[old].ended);
         };
@@ -553,7 +576,10 @@ fn a_replica_of_another_ensemble_or_with_another_key_is_kept_out() {
         .await;
         nodes[out].stop().await;
         nodes[out].start(&peers, 2).await;
-        until(&mut nodes, "it is refused", |nodes| nodes[out].ended.is_some()).await;
+        until(&mut nodes, "it is refused", |nodes| {
+            nodes[out].ended.is_some()
+        })
+        .await;
         let Some(LogEvent::Refused { reason }) = nodes[out].ended.clone() else {
             panic!("{:?}", nodes[out].ended);
         };

@@ -151,7 +151,12 @@ async fn learned(running: &Running) -> Result<(u64, Position), Failure> {
     }
 }
 
-async fn append(running: &Running, ballot: Ballot, ticket: u64, payload: Vec<u8>) -> Result<(), Failure> {
+async fn append(
+    running: &Running,
+    ballot: Ballot,
+    ticket: u64,
+    payload: Vec<u8>,
+) -> Result<(), Failure> {
     let appended = running.log.append(ballot, ticket, payload).await;
     appended.map_err(|error| Failure(error.to_string()))
 }
@@ -188,7 +193,10 @@ async fn replay(
         let ms = took.as_secs_f64() * 1000.0;
         let at = at.as_ms();
         let (seconds, millis) = (at / 1000, at % 1000);
-        writeln!(file, "{seconds}.{millis:03} Appended {size} bytes in {ms} ms")?;
+        writeln!(
+            file,
+            "{seconds}.{millis:03} Appended {size} bytes in {ms} ms"
+        )?;
     }
     file.flush()?;
     writeln!(out, "Total number of appends: {}", sizes.len())?;
@@ -250,7 +258,10 @@ impl Load {
             }
             // Takes what has come together without looking at the clock again.
             while let Ok(event) = running.events.try_recv() {
-                if let LogEvent::Learned { ticket: Some(_), .. } = event {
+                if let LogEvent::Learned {
+                    ticket: Some(_), ..
+                } = event
+                {
                     if let Some(start) = sent.pop_front() {
                         latencies.add(now.since(start));
                         done += 1;

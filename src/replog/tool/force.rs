@@ -58,7 +58,9 @@ pub(super) fn run(options: &args::ForceNewEnsemble, out: &mut dyn Write) -> Resu
         incarnation: Incarnation(0),
     };
     let cluster = (u128::from(rng.next_u64()) << 64) | u128::from(rng.next_u64());
-    let address = members.get(&recovered.me.id).map(|seat| Arc::clone(&seat.address));
+    let address = members
+        .get(&recovered.me.id)
+        .map(|seat| Arc::clone(&seat.address));
     let mut configuration = Configuration::alone(cluster, me);
     if let (Some(seat), Some(address)) = (configuration.members.get_mut(&me.id), address) {
         seat.address = address;

@@ -64,7 +64,9 @@ impl Place {
             Some(own) => {
                 let (host, port) = own.rsplit_once(':').unwrap_or((own, ""));
                 let port = port.parse().map_err(|_| {
-                    Failure(format!("--address={own}: expected one of --peers as host:port"))
+                    Failure(format!(
+                        "--address={own}: expected one of --peers as host:port"
+                    ))
                 })?;
                 Peers::parse(text, host, port).map_err(wrong)
             }

@@ -226,3 +226,86 @@ fn a_path_without_a_replica_is_not_made_by_reading() {
     assert!(on("status", &path).out.contains("EMPTY"));
     assert!(!path.exists());
 }
+
+#[test]
+fn a_trace_is_replayed_with_a_line_for_each_append() {
+    let scratch = Scratch::new();
+    let (input, output) = (scratch.path().join("trace"), scratch.path().join("out"));
+    fs::write(&input, "100B\n2KB\n\n1MB\n").unwrap();
+    let files = [
+        format!("--path={}", scratch.path().join("db").display()),
+        format!("--input={}", input.display()),
+        format!("--output={}", output.display()),
+    ];
+    let args = ["benchmark", &files[0], &files[1], &files[2], "--type=one"];
+    let did = ran(&args);
+    assert_eq!(did.status, 0, "{}", did.err);
+    assert!(
+        did.out.contains("Total number of appends: 3"),
+        "{}",
+        did.out
+    );
+    let lines = fs::read_to_string(&output).unwrap();
+    let sizes: Vec<&str> = lines
+        .lines()
+        .map(|line| line.split_whitespace().nth(2).unwrap())
+        .collect();
+    assert_eq!(sizes, ["100", "2048", "1048576"]);
+    // The entries are in the log, and can be shown.
+    let read = ran(&["read", &files[0], "--decode"]);
+    assert!(read.out.contains("APPEND 2048 bytes"), "{}", read.out);
+    assert!(read.out.contains("ffffffff"), "{}", read.out);
+    fs::write(&input, "100B\nmuch\n").unwrap();
+    let bad = ran(&args);
+    assert_eq!(bad.status, 1);
+    assert!(
+        bad.err.contains("Failed to parse the trace file"),
+        "{}",
+        bad.err
+    );
+}
+
+#[test]
+fn load_is_put_on_a_log_and_measured() {
+    let scratch = Scratch::new();
+    let path = format!("--path={}", scratch.path().join("db").display());
+    let did = ran(&["benchmark", &path, "--count=5000", "--keep=1000"]);
+    assert_eq!(did.status, 0, "{}", did.err);
+    for name in [
+        "appends 5000",
+        "appends_per_s",
+        "p50_ms",
+        "p99_ms",
+        "rss_mb",
+    ] {
+        assert!(did.out.contains(name), "{}", did.out);
+    }
+    let status = on("status", &scratch.path().join("db"));
+    assert!(!status.out.contains("first       1\n"), "{}", status.out);
+}
+
+#[test]
+fn what_asks_an_ensemble_says_what_is_missing_and_fails_with_status_1() {
+    for (args, part) in [
+        (vec!["add-member"], "--member"),
+        (vec!["add-member", "--member=a:1"], "--peer"),
+        (vec!["remove-member"], "--member"),
+        (vec!["replace-member", "--member=a:1"], "--with"),
+        (vec!["set-quorum"], "--size"),
+        (vec!["replica", "--path=/nonexistent/x"], "--peers"),
+        (
+            vec!["replica", "--path=/x", "--servers=z", "--znode=/l"],
+            "--peers",
+        ),
+        (vec!["benchmark", "--path=/nonexistent/x"], "--input"),
+        (vec!["force-new-ensemble"], "--path"),
+        (
+            vec!["status", "--peer=127.0.0.1:1", "--key=/nonexistent/key"],
+            "--key=FILE",
+        ),
+    ] {
+        let did = ran(&args);
+        assert_eq!(did.status, 1, "{args:?}");
+        assert!(did.err.contains(part), "{args:?}: {}", did.err);
+    }
+}
