@@ -148,14 +148,7 @@ impl Sending {
         let mut due = clock::now();
         loop {
             let (batch, is_room) = self.queue.take();
-            if is_room
-                && self
-                    .inner
-                    .events
-                    .send(PeerEvent::Room)
-                    .await
-                    .is_err()
-            {
+            if is_room && self.inner.events.send(PeerEvent::Room).await.is_err() {
                 return None;
             }
             // ORDER: read behind the messages, it counts every write that they rest on.
