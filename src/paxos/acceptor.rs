@@ -3,6 +3,7 @@
 use super::ballot::Ballot;
 use super::entry::{Entry, Position, Run};
 use super::status::Status;
+use crate::base::mistake;
 use std::collections::VecDeque;
 
 /// What an acceptor holds, as if everything asked to be made durable were.
@@ -119,10 +120,12 @@ impl Acceptor {
     /// Another ballot of the same round is refused too, though it may be higher: so no two terms
     /// share a round, and the round alone orders them for whoever is given orders by coordinators.
     pub(super) fn promise(&mut self, ballot: Ballot) -> Result<bool, Refusal> {
-        if self.status != Status::Voting {
+        if self.status != Status::Voting && !mistake::is_on("promise-while-not-voting") {
             return Err(Refusal::Ignored(self.status));
         }
-        if ballot != self.promised && ballot.round <= self.promised.round {
+        let is_low = ballot != self.promised && ballot.round <= self.promised.round;
+        let is_low = is_low && !(mistake::is_on("share-a-round") && ballot > self.promised);
+        if is_low && !mistake::is_on("promise-lower-ballot") {
             return Err(Refusal::Reject(self.promised));
         }
         let is_new = ballot > self.promised;
@@ -140,15 +143,17 @@ impl Acceptor {
     /// Asks to accept `run`. Positions that are learned, or accepted under this ballot, change
     /// nothing.
     pub(super) fn write(&mut self, run: &Run) -> Result<Accepted, Refusal> {
-        if self.status != Status::Voting {
+        if self.status != Status::Voting && !mistake::is_on("accept-while-not-voting") {
             return Err(Refusal::Ignored(self.status));
         }
-        if run.ballot < self.promised {
+        if run.ballot < self.promised && !mistake::is_on("accept-lower-ballot") {
             return Err(Refusal::Reject(self.promised));
         }
         // The classic rule, which the Mesos log misses: to accept is to promise.
         let is_promise_raised = run.ballot > self.promised;
-        self.promised = run.ballot;
+        if !mistake::is_on("accept-without-promise") {
+            self.promised = run.ballot;
+        }
         let runs = self.new_of(run);
         for run in &runs {
             self.put(run.clone());
@@ -183,7 +188,7 @@ impl Acceptor {
         while let Some(run) = self.accepted.front()
             && run.first == self.learned.next()
             && run.first <= to
-            && run.ballot == ballot
+            && (run.ballot == ballot || mistake::is_on("learn-any-ballot"))
         {
             let last = run.last().min(to);
             runs.extend(run.part(run.first, last));
@@ -217,13 +222,15 @@ impl Acceptor {
     pub(super) fn learn_chosen(&mut self, runs: &[Run]) -> (Vec<Run>, Vec<Run>) {
         let (mut learned, mut new) = (Vec::new(), Vec::new());
         for run in runs {
-            if run.first > self.learned.next() {
+            if run.first > self.learned.next() && !mistake::is_on("learn-over-a-gap") {
                 break;
             }
             let Some(run) = run.part(self.learned.next(), Position(u64::MAX)) else {
                 continue;
             };
-            new.extend(self.new_of(&run));
+            if !mistake::is_on("learn-without-storing") {
+                new.extend(self.new_of(&run));
+            }
             self.learned = run.last();
             self.drop_learned();
             learned.push(run);

@@ -7,6 +7,7 @@ use super::peer::Peer;
 use super::quorum;
 use super::read::Reads;
 use crate::base::clock::Instant;
+use crate::base::mistake;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -92,12 +93,13 @@ impl Candidate {
 
     /// Tells a new leader what its voters have learned.
     pub(super) fn introduce(&self, leader: &mut Leader) {
-        let next = leader.next;
+        // Nothing is written yet.
+        let own = leader.next.before();
         for (id, promised) in &self.promises {
             if let Some(peer) = leader.peers.get_mut(id)
                 && peer.incarnation == promised.incarnation
             {
-                peer.progressed(promised.learned, next);
+                peer.progressed(promised.learned, own);
             }
         }
     }
@@ -117,12 +119,14 @@ impl Candidate {
     /// The candidate's own promise must be among them, so that it holds nothing that they leave
     /// out.
     pub(super) fn next(&self, configuration: &Configuration, learned: Position) -> Next {
-        if !self.has_quorum(configuration) || !self.promises.contains_key(&self.ballot.replica) {
+        let is_enough = self.has_quorum(configuration) || mistake::is_on("lead-without-quorum");
+        if !is_enough || !self.promises.contains_key(&self.ballot.replica) {
             return Next::Wait;
         }
         let furthest = self.promises.iter().max_by_key(|(_, p)| p.learned);
         if let Some((id, promised)) = furthest
             && promised.learned > learned
+            && !mistake::is_on("lead-without-catching-up")
         {
             return Next::CatchUp(*id);
         }
@@ -135,7 +139,8 @@ impl Candidate {
         } in runs.flat_map(Run::entries)
         {
             let held = best.get(&position);
-            if position > learned && held.is_none_or(|(held, _)| *held < ballot) {
+            let is_higher = |held: Ballot| held < ballot && !mistake::is_on("keep-any-ballot");
+            if position > learned && held.is_none_or(|(held, _)| is_higher(*held)) {
                 best.insert(position, (ballot, value));
             }
         }
@@ -154,6 +159,9 @@ impl Candidate {
         }
         if !is_joint {
             return Next::Wait;
+        }
+        if mistake::is_on("settle-nothing") {
+            best.clear();
         }
         let end = best.last_key_value().map_or(learned, |(at, _)| *at);
         let values = (learned.0 + 1..=end.0)
@@ -261,7 +269,15 @@ impl Leader {
             }
             Some(matched)
         };
+        if mistake::is_on("count-new-members-only") {
+            return quorum::watermark(&change.configuration, |id, incarnation| {
+                self.matched(id, incarnation)
+            });
+        }
         let old = quorum::watermark(configuration, counted);
+        if mistake::is_on("count-old-members-only") {
+            return old;
+        }
         let new = quorum::watermark(&change.configuration, counted);
         old.min(new).min(change.position)
     }
@@ -269,7 +285,8 @@ impl Leader {
     /// How far a member has accepted in the incarnation that counts.
     fn matched(&self, id: ReplicaId, incarnation: Incarnation) -> Option<Position> {
         let peer = self.peers.get(&id)?;
-        (peer.incarnation == incarnation).then_some(peer.matched)
+        let counts = peer.incarnation == incarnation || mistake::is_on("count-any-incarnation");
+        counts.then_some(peer.matched)
     }
 
     /// Whether those for which `holds` does are a quorum of the configuration in force, and of each
@@ -290,6 +307,9 @@ impl Leader {
 
     /// Whether proposals have to wait: the ensemble is being changed, or the term handed over.
     pub(super) fn is_closed(&self) -> bool {
+        if mistake::is_on("propose-during-a-change") {
+            return false;
+        }
         let drains = self.change.as_ref().is_some_and(|change| change.drains);
         !self.unlearned.is_empty() || drains || self.hand_over.is_some()
     }

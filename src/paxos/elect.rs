@@ -14,6 +14,7 @@ use super::message::Body;
 use super::replica::Replica;
 use super::status::Status;
 use crate::base::clock::Instant;
+use crate::base::mistake;
 use crate::base::rng::Rng;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -86,12 +87,15 @@ impl Replica {
     /// A program that cannot read what the ensemble writes accepts it, but does not lead.
     pub(super) fn may_stand(&self) -> bool {
         self.acceptor.status == Status::Voting
-            && self.configuration().counts(self.me)
+            && (self.configuration().counts(self.me) || mistake::is_on("stand-without-a-seat"))
             && self.acceptor.learned >= self.configured.position
             && self.configuration().feature_level <= self.options.feature_level
     }
 
     fn next_ballot(&self) -> Ballot {
+        if mistake::is_on("reuse-a-ballot") {
+            return Ballot::ZERO.above(self.me.id);
+        }
         self.seen.max(self.acceptor.promised).above(self.me.id)
     }
 
@@ -204,11 +208,14 @@ impl Replica {
         }
         let body = Body::Promise {
             learned: self.acceptor.learned,
-            accepted: self.acceptor.accepted_from(Position::ZERO).collect(),
+            accepted: match mistake::is_on("promise-without-entries") {
+                true => Vec::new(),
+                false => self.acceptor.accepted_from(Position::ZERO).collect(),
+            },
         };
         // DURABILITY: a promise binds only once it cannot be forgotten. One given before rests on
         // an earlier ticket, which may still be under way.
-        let records = if is_new {
+        let records = if is_new && !mistake::is_on("promise-without-storing") {
             vec![Record::Promise(ballot)]
         } else {
             Vec::new()
@@ -285,7 +292,7 @@ impl Replica {
         rng: &mut Rng,
     ) {
         self.seen = self.seen.max(promised);
-        if promised.round < ballot.round || promised == ballot {
+        if promised.round < ballot.round || promised == ballot || mistake::is_on("ignore-refusals") {
             return;
         }
         match &self.role {

@@ -205,7 +205,7 @@ impl Replica {
                 }
             }
         }
-        peer.progressed(learned, next);
+        peer.progressed(learned, self.acceptor.learned);
         self.learn_as_leader(now);
         self.answer_reads();
         self.stream(from.id);

@@ -26,6 +26,7 @@ use super::read::Asker;
 use super::replica::Replica;
 use super::status::Status;
 use crate::base::clock::Instant;
+use crate::base::mistake;
 use crate::base::rng::Rng;
 use std::sync::Arc;
 
@@ -82,7 +83,9 @@ impl Replica {
             position: Position::ZERO,
             configuration: Arc::clone(&configuration),
         };
-        self.persist(vec![Record::Forming(configuration)]);
+        if !mistake::is_on("form-without-storing") {
+            self.persist(vec![Record::Forming(configuration)]);
+        }
         self.become_status(Status::Voting);
         true
     }
@@ -329,7 +332,8 @@ impl Replica {
         if self.acceptor.learned < configured.position {
             return;
         }
-        let is_counted = configured.configuration.counts(self.me);
+        let is_counted =
+            configured.configuration.counts(self.me) || mistake::is_on("vote-before-the-seat");
         // In its first life it has never voted, so it has nothing to remember, and votes even before
         // it has a seat: if it did not, an ensemble that has just taken it in would be short of a
         // vote until it learns so.
@@ -422,7 +426,6 @@ impl Replica {
         if !is_known && learners.count() >= Self::LEARNERS_MAX {
             return;
         }
-        let next = leader.next;
         let newcomer = || Peer::new(now, from.incarnation, Position::ZERO, learned);
         let peer = leader.peers.entry(from.id).or_insert_with(newcomer);
         if !peer.hears(now, from.incarnation) {
@@ -431,7 +434,7 @@ impl Replica {
         peer.feature_level = Some(level);
         peer.joins = Some(Arc::clone(&join.address));
         peer.says(join.status, join.learned);
-        peer.progressed(join.learned, next);
+        peer.progressed(join.learned, learned);
         self.offer_seat(now, from, &join.address);
         if self.deadline == Instant::FAR {
             self.deadline = self.next_tick(now);

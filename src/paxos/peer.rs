@@ -4,6 +4,7 @@ use super::ballot::Incarnation;
 use super::entry::Position;
 use super::status::Status;
 use crate::base::clock::Instant;
+use crate::base::mistake;
 use std::sync::Arc;
 
 /// How far a replica is, in the incarnation it was last heard in.
@@ -68,8 +69,11 @@ impl Peer {
     /// What an older life has acknowledged is gone with its disk: it counts no more, from the first
     /// word of the newer one on.
     pub(super) fn hears(&mut self, now: Instant, incarnation: Incarnation) -> bool {
-        if incarnation < self.incarnation {
+        if incarnation < self.incarnation && !mistake::is_on("hear-older-incarnations") {
             return false;
+        }
+        if mistake::is_on("keep-matched-of-older-life") {
+            self.incarnation = incarnation;
         }
         if incarnation > self.incarnation {
             let (joins, sent) = (self.joins.take(), self.sent);
@@ -83,15 +87,20 @@ impl Peer {
     /// Takes an acknowledgement of `first..=last`. `next` is the position that has not been
     /// written.
     pub(super) fn accepted(&mut self, first: Position, last: Position, next: Position) {
-        if first <= self.matched.next() && last < next {
+        let is_next = first <= self.matched.next() || mistake::is_on("acknowledge-over-a-gap");
+        if is_next && last < next {
             self.matched = last.max(self.matched);
         }
     }
 
     /// Takes the peer's watermark. What it has learned is chosen, hence need not be acknowledged.
-    pub(super) fn progressed(&mut self, learned: Position, next: Position) {
+    ///
+    /// But only as far as this leader has learned it too (`own`): beyond that a later term may have
+    /// chosen something else than this one has written.
+    pub(super) fn progressed(&mut self, learned: Position, own: Position) {
         self.learned = Some(learned);
-        let known = learned.min(next.before());
+        let is_bounded = !mistake::is_on("count-what-others-learned");
+        let known = if is_bounded { learned.min(own) } else { learned };
         self.sent = self.sent.max(known);
         self.matched = self.matched.max(known);
         if self.feeding.is_some_and(|from| learned >= from) {

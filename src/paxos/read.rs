@@ -12,6 +12,7 @@ use super::entry::Position;
 use super::message::Body;
 use super::replica::Replica;
 use crate::base::clock::Instant;
+use crate::base::mistake;
 use crate::base::rng::Rng;
 use std::collections::VecDeque;
 
@@ -71,7 +72,8 @@ impl Replica {
         };
         let reads = &mut leader.reads;
         // A round under way may have been answered before this read was asked for.
-        let round = reads.begun + 1;
+        let joins = mistake::is_on("join-a-round-under-way");
+        let round = if joins { reads.begun } else { reads.begun + 1 };
         let is_idle = reads.begun == reads.answered;
         reads.waiting.push_back(Waiting {
             round,
@@ -100,7 +102,9 @@ impl Replica {
         let begun = leader.reads.begun;
         let configuration = &self.configured.configuration;
         if leader.reads.answered == begun
-            || !leader.has_quorum(configuration, |id, peer| id == me || peer.round >= begun)
+            || !leader.has_quorum(configuration, |id, peer| {
+                id == me || peer.round >= begun || mistake::is_on("read-without-quorum")
+            })
         {
             return;
         }

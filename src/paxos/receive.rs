@@ -10,6 +10,7 @@ use super::message::{Body, Message};
 use super::replica::Replica;
 use super::status::Status;
 use crate::base::clock::Instant;
+use crate::base::mistake;
 use crate::base::rng::Rng;
 
 impl Replica {
@@ -154,10 +155,12 @@ impl Replica {
         self.hear_leader(now, run.ballot, rng);
         self.hear_watermark(now, run.ballot, learned);
         let mut records: Vec<Record> = Vec::with_capacity(runs.len() + 1);
-        if is_promise_raised {
+        if is_promise_raised && !mistake::is_on("raise-promise-unstored") {
             records.push(Record::Promise(run.ballot));
         }
-        records.extend(runs.into_iter().map(Record::Run));
+        if !mistake::is_on("accept-without-storing") {
+            records.extend(runs.into_iter().map(Record::Run));
+        }
         let body = Body::Accepted {
             first: run.first,
             last: run.last(),
@@ -321,6 +324,8 @@ impl Replica {
                     Value::Append(_) | Value::Nop => {}
                     Value::Truncate { to } => {
                         let to = (*to).min(Position(at));
+                        let too_far = mistake::is_on("truncate-everything");
+                        let to = if too_far { Position(at) } else { to };
                         if to > self.acceptor.first {
                             self.acceptor.first = to;
                             self.riding.push(Record::First(to));

@@ -9,6 +9,7 @@ use super::message::{Body, Message};
 use super::pulse::Pulse;
 use super::status::{PeerStatus, Status};
 use crate::base::clock::Instant;
+use crate::base::mistake;
 use crate::base::rng::Rng;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -193,7 +194,8 @@ impl Replica {
             catching_up: BTreeMap::new(),
             deadline: Instant::FAR,
         };
-        if replica.awaits_forming() && replica.acceptor.status == Status::Voting {
+        let is_hasty = mistake::is_on("vote-unformed");
+        if !is_hasty && replica.awaits_forming() && replica.acceptor.status == Status::Voting {
             replica.acceptor.status = Status::Starting;
         }
         if replica.needs_incarnation && replica.acceptor.status == Status::Voting {
@@ -343,7 +345,12 @@ impl Replica {
         rng: &mut Rng,
     ) -> Result<Position, ProposeError> {
         let first = match &self.role {
-            Role::Leader(leader) if leader.is_announced && leader.ballot == ballot => leader.next,
+            Role::Leader(leader)
+                if leader.is_announced
+                    && (leader.ballot == ballot || mistake::is_on("reuse-a-stale-handle")) =>
+            {
+                leader.next
+            }
             Role::Leader(_) | Role::Candidate(_) | Role::Follower | Role::PreCandidate(_) => {
                 return Err(ProposeError::NotCoordinator);
             }
@@ -404,7 +411,7 @@ impl Replica {
             self.held = held;
         }
         while let Some((waits_for, ..)) = self.withheld.front()
-            && *waits_for <= ticket
+            && (*waits_for <= ticket || mistake::is_on("release-later-tickets"))
         {
             if let Some((_, to, message)) = self.withheld.pop_front() {
                 self.send_message(to, message);
@@ -478,7 +485,9 @@ impl Replica {
         if !records.is_empty() || self.riding.iter().any(binds) {
             self.persist(records);
         }
-        if self.asked > self.persisted {
+        let is_own = to == self.me.id && mistake::is_on("count-own-vote-before-sync");
+        let is_hasty = is_own || mistake::is_on("answer-before-sync");
+        if self.asked > self.persisted && !is_hasty {
             let message = self.message(ballot, body);
             self.withheld.push_back((self.asked, to, message));
         } else {

@@ -15,6 +15,7 @@ use super::evidence::EvidenceFile;
 use super::store::{Batch, Store, StoreError};
 use super::stored::{self, Evidence, META_KEY, Meta, StoredError};
 use crate::base::clock;
+use crate::base::mistake;
 use crate::paxos::Value;
 use crate::paxos::{
     Ballot, Configuration, Entry, Member, Position, Record, Recovered, Run, Status,
@@ -90,7 +91,7 @@ impl Fresh {
             configuration: Configuration::alone(0, me),
             promised: Ballot::ZERO,
             status: Status::Recovering,
-            needs_incarnation,
+            needs_incarnation: needs_incarnation && !mistake::is_on("come-back-as-the-same"),
         }
     }
 }
@@ -248,6 +249,7 @@ impl Disk {
                     self.meta.needs_incarnation = false;
                 }
                 Record::NeedsIncarnation => self.meta.needs_incarnation = true,
+                Record::Promise(_) if mistake::is_on("drop-promises") => {}
                 Record::Promise(ballot) => self.meta.promised = self.meta.promised.max(ballot),
                 Record::Status(status) => self.meta.status = status,
                 Record::Run(run) => {
@@ -328,7 +330,8 @@ impl Disk {
                 let Some((begins, ends)) = stored::run_bounds(key) else {
                     return ControlFlow::Break(());
                 };
-                if ends >= first || removes.len() >= runs_max {
+                let is_kept = ends >= first && !(mistake::is_on("sweep-too-far") && begins < first);
+                if is_kept || removes.len() >= runs_max {
                     swept = begins.min(first);
                     is_done = ends >= first;
                     return ControlFlow::Break(());
@@ -360,7 +363,13 @@ impl Disk {
     fn write(&mut self, mut batch: Batch) -> Result<(), DiskError> {
         self.meta.sequence += 1;
         batch.puts.push((META_KEY.to_vec(), self.meta.encode()));
-        Ok(self.store.commit(batch)?)
+        if mistake::is_on("evidence-before-store") {
+            self.attest()?;
+        }
+        match self.store.commit(batch) {
+            Err(_) if mistake::is_on("go-on-after-a-failed-sync") => Ok(()),
+            committed => Ok(committed?),
+        }
     }
 
     /// Brings the evidence up to the last commit, if it is behind.
@@ -369,7 +378,7 @@ impl Disk {
     ///
     /// As for [`Disk::commit`].
     pub fn attest(&mut self) -> Result<(), DiskError> {
-        if !self.is_riding() {
+        if !self.is_riding() || mistake::is_on("skip-the-evidence") {
             return Ok(());
         }
         // ORDER: the evidence may lag behind the store, but never be ahead of it.
@@ -401,19 +410,24 @@ fn prove_meta(store: &dyn Store, evidence: &Evidence) -> Result<Meta, DiskError>
         ));
     };
     let meta = Meta::decode(&value)?;
-    if meta.sequence < evidence.sequence {
+    if meta.sequence < evidence.sequence && !mistake::is_on("believe-an-older-store") {
         return unproven(format!(
             "the database ends at commit {}, but commit {} had been acknowledged",
             meta.sequence, evidence.sequence
         ));
     }
-    if meta.me != evidence.me || meta.configuration.cluster != evidence.cluster {
+    // A commit that changed who this is may have reached the store alone. It is still the same
+    // replica, and no earlier life of it.
+    let is_same = meta.me.id == evidence.me.id && meta.me.incarnation >= evidence.me.incarnation;
+    let is_last = meta.sequence == evidence.sequence;
+    if !is_same || (is_last && meta.configuration.cluster != evidence.cluster) {
         return unproven("the database and the evidence file belong to different replicas".into());
     }
     if meta.promised < evidence.promised {
         return unproven("the database has forgotten a promise".into());
     }
-    if meta.sequence == evidence.sequence && stored::hash(META_KEY, &value) != evidence.hash {
+    let is_unchecked = mistake::is_on("believe-any-meta");
+    if !is_unchecked && meta.sequence == evidence.sequence && stored::hash(META_KEY, &value) != evidence.hash {
         return unproven(format!(
             "commit {} is not the one that was acknowledged",
             meta.sequence
@@ -439,7 +453,7 @@ fn prove_runs(store: &dyn Store, meta: &Meta) -> Result<(Vec<Run>, Position), Di
                     covered = covered.max(run.last());
                 }
                 highest = highest.max(run.last());
-                if run.last() > meta.learned {
+                if run.last() > meta.learned && !mistake::is_on("recover-learned-only") {
                     accepted.push(run);
                 }
                 ControlFlow::Continue(())
@@ -451,7 +465,8 @@ fn prove_runs(store: &dyn Store, meta: &Meta) -> Result<(Vec<Run>, Position), Di
         }
     })?;
     result?;
-    if runs != meta.runs || hash != meta.hash {
+    let is_unchecked = mistake::is_on("believe-any-runs");
+    if !is_unchecked && (runs != meta.runs || hash != meta.hash) {
         return Err(DiskError::Unproven(format!(
             "the database holds {runs} runs of entries where commit {} had {}, or other ones",
             meta.sequence, meta.runs
@@ -524,7 +539,8 @@ impl Merge {
                 continue;
             }
             let held = self.pending.get(&entry.position);
-            if held.is_none_or(|(ballot, _)| *ballot < entry.ballot) {
+            let is_higher = |held: Ballot| held < entry.ballot || mistake::is_on("read-any-ballot");
+            if held.is_none_or(|(ballot, _)| is_higher(*ballot)) {
                 self.pending
                     .insert(entry.position, (entry.ballot, entry.value));
             }

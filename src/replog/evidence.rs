@@ -4,6 +4,7 @@
 //! the commit it belongs to was not acknowledged. The file also carries the lock of the replica.
 
 use super::stored::{Evidence, StoredError};
+use crate::base::mistake;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
@@ -135,7 +136,11 @@ impl EvidenceFile {
             [Err(error @ StoredError::Newer { .. }), _]
             | [_, Err(error @ StoredError::Newer { .. })]
             | [Err(error), Err(_)] => Err(error),
-            [Ok(one), Ok(other)] if one.sequence < other.sequence => Ok(other),
+            [Ok(one), Ok(other)]
+                if (one.sequence < other.sequence) != mistake::is_on("older-slot") =>
+            {
+                Ok(other)
+            }
             [Ok(evidence), _] | [_, Ok(evidence)] => Ok(evidence),
         }
     }
@@ -156,7 +161,14 @@ impl EvidenceFile {
         } else {
             SLOT_BYTES
         };
+        let at = if mistake::is_on("one-slot") { 0 } else { at };
         self.slots.write(&bytes, at as u64)?;
-        self.slots.sync()
+        if mistake::is_on("skip-evidence-sync") {
+            return Ok(());
+        }
+        match self.slots.sync() {
+            Err(_) if mistake::is_on("retry-a-failed-sync") => self.slots.sync(),
+            synced => synced,
+        }
     }
 }

@@ -10,6 +10,8 @@ mod damage;
 mod disk;
 mod load;
 mod machine;
+#[cfg(feature = "mistakes")]
+mod mistakes;
 mod network;
 mod plan;
 mod scenario;

@@ -43,7 +43,8 @@ pub fn run(plan: Plan) -> Outcome {
     }
 }
 
-fn live(plan: Plan) -> World {
+/// One run, which panics at the first thing that must not be.
+pub fn live(plan: Plan) -> World {
     let (rounds, chaos) = (plan.rounds, plan.chaos);
     let mut world = World::new(plan);
     for _ in 0..rounds {

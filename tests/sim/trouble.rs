@@ -30,6 +30,7 @@ impl World {
         let kinds = &self.plan.faults.kinds;
         let fault = kinds[self.rng.index(kinds.len())];
         let machine = self.rng.index(self.machines.len());
+        self.forgive();
         trace!(self, "trouble: {fault:?} for {machine}");
         match fault {
             Fault::Crash => {

@@ -381,10 +381,6 @@ impl World {
             }
             Effect::Status(status) => {
                 trace!(self, "{machine} is {status:?}");
-                if status == Status::Voting {
-                    // It has come back as somebody whose word is new.
-                    self.machines[machine].damage = None;
-                }
             }
             Effect::Read {
                 peer,
@@ -628,12 +624,15 @@ impl World {
             }
         };
         machine.disk.settle(self.plan.disk.journal_batches);
+        machine.me = recovered.me;
         if !recovered.needs_incarnation {
             machine.witness().opened(&recovered);
         }
         trace!(self, "{index} starts with {} learned", recovered.learned);
-        if recovered.status == Status::Voting && !recovered.needs_incarnation {
-            // Whatever was done to it, it has lost nothing.
+        let configuration = self.ledger.configuration();
+        let is_seated = configuration.is_none_or(|c| c.counts(recovered.me));
+        if recovered.status == Status::Voting && !recovered.needs_incarnation && is_seated {
+            // Whatever was done to it, it has lost nothing, or has come back before.
             machine.damage = None;
         }
         let options = Options {
@@ -777,6 +776,21 @@ impl World {
         text
     }
 
+    /// Those who have come back as somebody whose word is new are as good as any.
+    pub fn forgive(&mut self) {
+        let Some(configuration) = self.ledger.configuration() else {
+            return;
+        };
+        for machine in &mut self.machines {
+            if let Some(process) = &machine.process
+                && process.core.status() == Status::Voting
+                && configuration.counts(process.core.me())
+            {
+                machine.damage = None;
+            }
+        }
+    }
+
     /// Whether every member is up, votes and has been given everything.
     pub fn is_even(&self) -> bool {
         let end = self.ledger.end();
@@ -790,7 +804,6 @@ impl World {
             let holder = self.machines.iter().find(|machine| machine.id() == *id);
             holder.is_some_and(|machine| {
                 machine.me.incarnation == seat.incarnation
-                    && machine.damage.is_none()
                     && machine.process.as_ref().is_some_and(is_even)
             })
         })
