@@ -292,7 +292,8 @@ impl Replica {
         rng: &mut Rng,
     ) {
         self.seen = self.seen.max(promised);
-        if promised.round < ballot.round || promised == ballot || mistake::is_on("ignore-refusals") {
+        if promised.round < ballot.round || promised == ballot || mistake::is_on("ignore-refusals")
+        {
             return;
         }
         match &self.role {

@@ -100,7 +100,11 @@ impl Peer {
     pub(super) fn progressed(&mut self, learned: Position, own: Position) {
         self.learned = Some(learned);
         let is_bounded = !mistake::is_on("count-what-others-learned");
-        let known = if is_bounded { learned.min(own) } else { learned };
+        let known = if is_bounded {
+            learned.min(own)
+        } else {
+            learned
+        };
         self.sent = self.sent.max(known);
         self.matched = self.matched.max(known);
         if self.feeding.is_some_and(|from| learned >= from) {

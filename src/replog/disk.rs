@@ -427,7 +427,10 @@ fn prove_meta(store: &dyn Store, evidence: &Evidence) -> Result<Meta, DiskError>
         return unproven("the database has forgotten a promise".into());
     }
     let is_unchecked = mistake::is_on("believe-any-meta");
-    if !is_unchecked && meta.sequence == evidence.sequence && stored::hash(META_KEY, &value) != evidence.hash {
+    if !is_unchecked
+        && meta.sequence == evidence.sequence
+        && stored::hash(META_KEY, &value) != evidence.hash
+    {
         return unproven(format!(
             "commit {} is not the one that was acknowledged",
             meta.sequence

@@ -97,6 +97,10 @@ fn every_mistake_is_found() {
         }
     }
     drop(std::panic::take_hook());
-    println!("{} of {} found", MISTAKES.len() - missed.len(), MISTAKES.len());
+    println!(
+        "{} of {} found",
+        MISTAKES.len() - missed.len(),
+        MISTAKES.len()
+    );
     assert!(missed.is_empty(), "not found within {BUDGET:?}: {missed:?}");
 }
