@@ -70,10 +70,6 @@ pub(super) struct UpdateV1 {
 }
 
 #[derive(Debug, Serialize, Deserialize)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "it lives only while a record is read or written"
-)]
 pub(super) enum UpdateOpV1 {
     Event {
         key: UpdateKeyV1,
