@@ -2,9 +2,10 @@
 //!
 //! A [`Replica`] is acceptor, learner and coordinator in one. It is told what happened
 //! ([`Replica::handle_message`], [`Replica::handle_timeout`], [`Replica::handle_persisted`],
-//! [`Replica::handle_read`]) and what its owner wants ([`Replica::propose`]), and answers with one
-//! ordered queue of effects ([`Replica::poll_effect`]) and the time of its next timeout
-//! ([`Replica::deadline`]).
+//! [`Replica::handle_read`], [`Replica::handle_disconnected`]) and what its owner wants
+//! ([`Replica::propose`], [`Replica::read`], [`Replica::change`], [`Replica::hand_over`],
+//! [`Replica::form`]), and answers with one ordered queue of effects ([`Replica::poll_effect`]) and
+//! the time of its next timeout ([`Replica::deadline`]).
 //!
 //! **Durability.** [`Effect::Persist`] asks for records to be made durable, all of them or none, in
 //! the order of their tickets. Whatever rests on them (a promise, an acknowledgement, an entry
@@ -19,6 +20,14 @@
 //! *Learned* is a watermark: a follower takes the coordinator's watermark as far as it holds
 //! entries of that very ballot, and asks for the rest. The coordinator that meets a higher ballot
 //! is demoted at once.
+//!
+//! **Elections** are asked for before they are held: who hears a leader says no. A leader that no
+//! quorum answers steps down. A read is answered when a quorum has said, after it was asked for,
+//! that it still follows.
+//!
+//! **The ensemble** is an entry of the log. Each change of it is appended alone and needs quorums of
+//! the old and of the new members. A member that has lost its state comes back as a new
+//! incarnation. The rules and their reasons stand in `membership` and `coordinator`.
 //!
 //! Where this departs from the Mesos log: accepting a write raises the promise; a replica that may
 //! not vote says so; a rejected candidate goes above the ballot it was told; a demoted coordinator
