@@ -41,7 +41,7 @@ files > /root/before
 
 # --- install: up, not initialised, and saying what to do
 
-cp /repository/aurora.sources /etc/apt/sources.list.d/
+cp /repository/aurora.sources /etc/apt/sources.list.d/ || die "systemd: no repository in the guest"
 rm -f /etc/apt/sources.list
 must "$family: apt reads the repository" quietly apt-get update
 must "$family: install" to_version 0.1.0

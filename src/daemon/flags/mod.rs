@@ -134,6 +134,9 @@ pub enum FlagError {
     Unexpected(String),
 }
 
+/// Flags whose values are secrets themselves, not names of files with secrets.
+const SECRETS: &[&str] = &["zk_digest_credentials"];
+
 /// The flags of one run, all valid.
 #[derive(Clone, Debug)]
 pub struct Values {
@@ -275,12 +278,14 @@ impl Values {
         text.parse().expect("values are checked when they are read")
     }
 
-    /// All flags and their values in force, for the log.
+    /// All flags and their values in force, for the log and `/vars`: of a secret only that it is set.
     pub fn effective(&self) -> Vec<(&'static str, &str)> {
-        self.table
-            .iter()
-            .filter_map(|f| Some((f.name, self.text(f.name)?)))
-            .collect()
+        let shown = |flag: &Flag| {
+            let value = self.text(flag.name)?;
+            let is_secret = SECRETS.contains(&flag.name) && !value.is_empty();
+            Some((flag.name, if is_secret { "(set)" } else { value }))
+        };
+        self.table.iter().filter_map(shown).collect()
     }
 }
 
@@ -446,5 +451,21 @@ mod tests {
                 );
             }
         }
+    }
+
+    #[test]
+    fn secrets_are_not_shown() {
+        table! {
+            /// Flags of this test.
+            FLAGS
+            hostname: Text = "", works, "";
+            zk_digest_credentials: Text = "", works, "";
+        }
+        let args = ["-hostname=a", "-zk_digest_credentials=me:secret"].map(str::to_owned);
+        let values = Values::parse(FLAGS, &args).unwrap();
+        assert_eq!(
+            values.effective(),
+            [("hostname", "a"), ("zk_digest_credentials", "(set)")]
+        );
     }
 }
