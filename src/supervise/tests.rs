@@ -769,14 +769,11 @@ impl Judge<'_> {
     fn report(&mut self, state: TaskState) {
         match state {
             TaskState::Running => {
-                let checks = self.definition.checks.iter().zip(&self.good);
+                let mut checks = self.definition.checks.iter().zip(&self.good);
                 let is_good = |(check, good): (&StatusCheck, &u32)| {
                     *good >= check.policy.min_consecutive_successes
                 };
-                assert!(
-                    checks.map(is_good).all(|it| it),
-                    "RUNNING before it is healthy"
-                );
+                assert!(checks.all(is_good), "RUNNING before it is healthy");
             }
             TaskState::Starting => {}
             end => {

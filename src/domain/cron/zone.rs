@@ -29,7 +29,7 @@ impl Zone {
     pub fn named(name: &str) -> Result<Self, ZoneError> {
         let unknown = || ZoneError(name.chars().take(100).collect());
         // COMPAT: the two forms of zones that Java knows.
-        if let Some(rules) = TimeZoneDatabase::bundled().get(name).ok() {
+        if let Ok(rules) = TimeZoneDatabase::bundled().get(name) {
             let known = rules.iana_name().unwrap_or(name).to_owned();
             return Ok(Self { name: known, rules });
         }
