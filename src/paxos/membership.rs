@@ -119,7 +119,7 @@ impl Replica {
     }
 
     /// Whether this replica is one of several to be and has not agreed to any ensemble.
-    pub(super) fn awaits_forming(&self) -> bool {
+    pub(super) fn must_form_first(&self) -> bool {
         self.options.has_peers && !self.is_bound()
     }
 

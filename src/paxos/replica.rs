@@ -195,7 +195,7 @@ impl Replica {
             deadline: Instant::FAR,
         };
         let is_hasty = mistake::is_on("vote-unformed");
-        if !is_hasty && replica.awaits_forming() && replica.acceptor.status == Status::Voting {
+        if !is_hasty && replica.must_form_first() && replica.acceptor.status == Status::Voting {
             replica.acceptor.status = Status::Starting;
         }
         if replica.needs_incarnation && replica.acceptor.status == Status::Voting {

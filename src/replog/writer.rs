@@ -131,11 +131,11 @@ fn merged(records: Vec<Record>) -> Vec<Record> {
             out.push(record);
             continue;
         };
-        if let Some(grown) = &mut growing {
-            if grown.takes(&run) {
-                grown.add(&run);
-                continue;
-            }
+        if let Some(grown) = &mut growing
+            && grown.takes(&run)
+        {
+            grown.add(&run);
+            continue;
         }
         out.extend(growing.replace(Growing::new(run)).map(Growing::finish));
     }

@@ -10,10 +10,11 @@
 //! told by events and by the history of tasks: which instances failed and how often, and which were
 //! touched since an automatic pause.
 //!
-//! Four departures from upstream. On the way back, instances that do not run come first, so that none of
-//! the others is taken down too many. A task that ended because it was asked to, by a drain, a preemption or
-//! the update itself before it turned back, is no failure. Failures count across changes of leader. And an update whose pulses stop is
-//! blocked when the time is over, not only when something happens to it next.
+//! Four departures from upstream. On the way back, instances that do not run come first, so that none
+//! of the others is taken down too many. A task that ended because it was asked to, by a drain, a
+//! preemption or the update itself before it turned back, is no failure. Failures count across changes of
+//! leader. And an update whose pulses stop is blocked when the time is over, not only when something
+//! happens to it next.
 
 mod diff;
 mod instance;

@@ -445,8 +445,8 @@ fn the_procedure_for_changing_the_quorum_size_works_as_written() {
             nodes.push(Node::initialized().await);
         }
         let five = addresses(&nodes);
-        for at in 3..5 {
-            nodes[at].start(&five, 3).await;
+        for node in &mut nodes[3..5] {
+            node.start(&five, 3).await;
         }
         until(&mut nodes, "five members", |nodes| {
             nodes.iter().all(|node| members(node) == 5)

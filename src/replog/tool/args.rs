@@ -296,7 +296,7 @@ pub(super) struct Benchmark {
 #[derive(Debug)]
 pub(super) enum Parsed {
     Help(String),
-    Run(Command),
+    Run(Box<Command>),
     Usage(String),
 }
 
@@ -315,7 +315,7 @@ pub(super) fn parse(args: Vec<String>) -> Parsed {
     }
     let given: Vec<&str> = args.iter().map(String::as_str).collect();
     match TopLevel::from_args(&[PROGRAM], &given) {
-        Ok(TopLevel { command }) => Parsed::Run(command),
+        Ok(TopLevel { command }) => Parsed::Run(Box::new(command)),
         Err(EarlyExit { output, .. }) if asks_help => Parsed::Help(output),
         Err(EarlyExit { output, .. }) => Parsed::Usage(output),
     }

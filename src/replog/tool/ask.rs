@@ -58,22 +58,19 @@ async fn ask_until(whom: &Whom, key: &SecretKey, request: &Request) -> Result<An
     let mut address = whom.peer.clone();
     let mut redirects = 0;
     loop {
-        let why;
         let left = deadline.since(clock::now());
-        match rt::timeout(left, ask(&address, key, request)).await {
+        let why = match rt::timeout(left, ask(&address, key, request)).await {
             Ok(Ok(Answer::Redirect { address: leader })) if redirects < REDIRECTS_MAX => {
                 redirects += 1;
                 address = leader;
                 continue;
             }
-            Ok(Ok(Answer::Redirect { .. })) => {
-                why = "the replicas do not agree on who leads".to_owned();
-            }
-            Ok(Ok(Answer::Later { text })) => why = format!("{address}: {text}"),
+            Ok(Ok(Answer::Redirect { .. })) => "the replicas do not agree on who leads".to_owned(),
+            Ok(Ok(Answer::Later { text })) => format!("{address}: {text}"),
             Ok(Ok(answer)) => return Ok(answer),
-            Ok(Err(error)) => why = format!("{address}: {error}"),
-            Err(_) => why = format!("{address} does not answer"),
-        }
+            Ok(Err(error)) => format!("{address}: {error}"),
+            Err(_) => format!("{address} does not answer"),
+        };
         // A leader that was asked may be gone: the first one knows the next.
         address.clone_from(&whom.peer);
         redirects = 0;

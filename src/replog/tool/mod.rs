@@ -32,7 +32,7 @@ impl From<io::Error> for Failure {
 /// Runs the tool with the arguments behind its name; gives the exit status.
 pub fn main(args: Vec<String>, out: &mut dyn Write, err: &mut dyn Write) -> u8 {
     let result = match args::parse(args) {
-        Parsed::Run(command) => run(command, out),
+        Parsed::Run(command) => run(*command, out),
         Parsed::Help(text) => return say(err, &text, 0),
         Parsed::Usage(text) => return say(err, &text, 1),
     };
