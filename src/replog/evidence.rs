@@ -9,6 +9,7 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 /// Slots stand in different pages, so that no torn page spoils both.
@@ -61,6 +62,8 @@ impl Slots for File {
 /// The open, locked file.
 pub struct EvidenceFile {
     slots: Box<dyn Slots>,
+    /// Where the newest evidence is not: the next goes there.
+    next: AtomicUsize,
 }
 
 impl std::fmt::Debug for EvidenceFile {
@@ -81,7 +84,10 @@ pub enum EvidenceOpenError {
 impl EvidenceFile {
     /// The evidence in slots that are open, and whose lock is held.
     pub fn over(slots: Box<dyn Slots>) -> Self {
-        Self { slots }
+        Self {
+            slots,
+            next: AtomicUsize::new(0),
+        }
     }
 
     /// Creates the file with `evidence` in it, durably but for its directory.
@@ -139,9 +145,17 @@ impl EvidenceFile {
             [Ok(one), Ok(other)]
                 if (one.sequence < other.sequence) != mistake::is_on("older-slot") =>
             {
+                self.next.store(0, Ordering::Relaxed);
                 Ok(other)
             }
-            [Ok(evidence), _] | [_, Ok(evidence)] => Ok(evidence),
+            [Ok(evidence), _] => {
+                self.next.store(SLOT_BYTES, Ordering::Relaxed);
+                Ok(evidence)
+            }
+            [_, Ok(evidence)] => {
+                self.next.store(0, Ordering::Relaxed);
+                Ok(evidence)
+            }
         }
     }
 
@@ -156,13 +170,11 @@ impl EvidenceFile {
             bytes.len() <= SLOT_BYTES,
             "evidence has a fixed, small size"
         );
-        let at = if evidence.sequence.is_multiple_of(2) {
-            0
-        } else {
-            SLOT_BYTES
-        };
+        // Not by the sequence: where the evidence rides, two in a row may have the same parity.
+        let at = self.next.load(Ordering::Relaxed);
         let at = if mistake::is_on("one-slot") { 0 } else { at };
         self.slots.write(&bytes, at as u64)?;
+        self.next.store(SLOT_BYTES - at, Ordering::Relaxed);
         if mistake::is_on("skip-evidence-sync") {
             return Ok(());
         }

@@ -456,3 +456,43 @@ fn a_failed_sync_poisons_the_log_and_is_never_tried_again() {
         log.close().await;
     });
 }
+
+#[test]
+fn the_newest_evidence_is_never_the_one_that_is_overwritten() {
+    let scratch = Scratch::new();
+    fresh(&scratch);
+    let path = scratch.path().join("evidence");
+    let evidence = |sequence| Evidence {
+        sequence,
+        ..EvidenceFile::open(&path).unwrap().newest().unwrap()
+    };
+    // As it rides: of commits 3, 5, 9, ...; and the file is opened anew now and then.
+    let mut file = None;
+    let template = evidence(0);
+    let mut before = EvidenceFile::open(&path)
+        .unwrap()
+        .newest()
+        .unwrap()
+        .sequence;
+    for (round, sequence) in [3, 5, 9, 10, 12, 13, 15, 17].into_iter().enumerate() {
+        if round % 3 == 0 {
+            drop(file.take());
+            let opened = EvidenceFile::open(&path).unwrap();
+            opened.newest().unwrap();
+            file = Some(opened);
+        }
+        let file = file.as_ref().unwrap();
+        file.write(&Evidence {
+            sequence,
+            ..template
+        })
+        .unwrap();
+        // Both are there: had the write been torn, the one before would still be.
+        let bytes = std::fs::read(&path).unwrap();
+        let slots = bytes.chunks(bytes.len() / 2).map(Evidence::decode);
+        let mut held: Vec<u64> = slots.filter_map(Result::ok).map(|e| e.sequence).collect();
+        held.sort_unstable();
+        assert_eq!(held, [before, sequence]);
+        before = sequence;
+    }
+}
