@@ -91,7 +91,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("smol", &["rt", "net", "replog", "agent", "driver", "http"]),
     ("snow", &["net"]),
     ("httparse", &["net"]),
-    ("flate2", &["agent/fetch"]),
+    ("flate2", &["agent/fetch", "http/gzip"]),
     ("tar", &["agent/fetch"]),
     ("ureq", &["client", "agent/fetch"]),
     ("argh", &["client", "replog/tool", "daemon"]),

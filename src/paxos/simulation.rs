@@ -650,9 +650,9 @@ impl World {
 
 /// How many seeds to run: many more in the long mode.
 fn seeds(count: u64) -> u64 {
-    match std::env::var("AURORA_LONG") {
-        Ok(_) => count * 50,
-        Err(_) => count,
+    match std::env::var("AURORA_LONG").as_deref() {
+        Ok("1") => count * 50,
+        Ok(_) | Err(_) => count,
     }
 }
 

@@ -142,8 +142,8 @@ fn a_child_begins_with_default_signals() {
     let mut task = Task::run(&directory.0, &data(script, ""), |_| {});
     task.wait_for(TaskStateRecord::Finished);
     let log = task.log("main", 0, "stdout");
-    // SIGINT and SIGPIPE; others may come with whoever started these tests.
-    let mask = |text: &str| u64::from_str_radix(text, 16).unwrap() & (1 << 1 | 1 << 12);
+    // The first 31; the C library takes some of the others for itself.
+    let mask = |text: &str| u64::from_str_radix(text, 16).unwrap() & 0x7fff_ffff;
     let masks: Vec<u64> = log
         .split_whitespace()
         .skip(1)

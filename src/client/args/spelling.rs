@@ -368,11 +368,11 @@ mod tests {
 
     #[test]
     fn verbs_of_later_versions_say_so() {
-        let error = parse("update start c/r/e/n x.aurora --wait").unwrap_err();
+        let error = parse("task ssh c/r/e/n/0").unwrap_err();
         assert_eq!(error.exit, Exit::InvalidCommand);
         assert_eq!(
             error.message,
-            "aurora update start is not supported yet by this version"
+            "aurora task ssh is not supported yet by this version"
         );
     }
 

@@ -128,7 +128,7 @@ fn compare(change: &Change, ours: &Zone, text: &str) {
 
 #[test]
 fn instants_around_changes_of_clocks_are_those_of_other_calendars() {
-    let long = std::env::var_os("AURORA_LONG").is_some();
+    let long = is_long();
     let seed = Rng::from_os().next_u64();
     let mut rng = Rng::from_seed(seed);
     let (mut compared, mut apart) = (0, BTreeSet::new());
@@ -159,11 +159,7 @@ fn instants_around_changes_of_clocks_are_those_of_other_calendars() {
 #[test]
 fn instants_of_schedules_at_random_are_those_of_another_calendar() {
     let mut rng = Rng::from_os();
-    let rounds = if std::env::var_os("AURORA_LONG").is_some() {
-        2_000
-    } else {
-        40
-    };
+    let rounds = if is_long() { 2_000 } else { 40 };
     for _ in 0..rounds {
         let field = |rng: &mut Rng, low: u64, high: u64| match rng.below(5) {
             0 | 1 => "*".to_owned(),
@@ -197,4 +193,9 @@ fn instants_of_schedules_at_random_are_those_of_another_calendar() {
             compare(&change, &ours, &text);
         }
     }
+}
+
+/// Whether the long mode was asked for.
+fn is_long() -> bool {
+    std::env::var("AURORA_LONG").as_deref() == Ok("1")
 }

@@ -3,7 +3,7 @@
 use crate::executor::order::Identity;
 use nix::fcntl::{OFlag, open};
 use nix::sys::prctl::set_pdeathsig;
-use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
+use nix::sys::signal::{SigHandler, SigSet, SigmaskHow, Signal, signal, sigprocmask};
 use nix::sys::stat::{Mode, umask};
 use nix::unistd::{Gid, Pid, Uid, dup2_stderr, dup2_stdout, getppid, setgroups, setresgid};
 use nix::unistd::{mkdir, setresuid, setsid};
@@ -106,6 +106,16 @@ fn switch(identity: &Identity) -> (Vec<Gid>, Gid, Uid) {
     )
 }
 
+/// Nothing that whoever started the agent ignores is ignored by tasks.
+fn default_signals() -> io::Result<()> {
+    let fixed = [Signal::SIGKILL, Signal::SIGSTOP];
+    for which in Signal::iterator().filter(|which| !fixed.contains(which)) {
+        // SAFETY: the default runs no code of this program.
+        unsafe { signal(which, SigHandler::SigDfl) }?;
+    }
+    Ok(())
+}
+
 impl Preparation {
     fn run(&self) -> io::Result<()> {
         setsid()?;
@@ -120,6 +130,7 @@ impl Preparation {
             return Err(io::Error::from(io::ErrorKind::BrokenPipe));
         }
         umask(Mode::from_bits_truncate(0o022));
+        default_signals()?;
         sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None)?;
         let Some(directories) = &self.logs else {
             return Ok(());

@@ -7,8 +7,8 @@ use super::layout::{Context, Page, missing, render};
 use super::roles::job_path;
 use super::text;
 use crate::model::{
-    InstanceConfig, InstanceId, InstanceRange, InstanceUpdateEvent, JobKey, UpdateAction,
-    UpdateKey, UpdateStatus, UpdateStrategy,
+    InstanceConfig, InstanceId, InstanceRange, JobKey, UpdateAction, UpdateKey, UpdateStatus,
+    UpdateStrategy,
 };
 use crate::storage::UpdateRecord;
 use maud::{Markup, html};
@@ -219,7 +219,7 @@ fn progress(record: &UpdateRecord) -> Markup {
 }
 
 fn instance_events(record: &UpdateRecord) -> Markup {
-    let events: &imbl::Vector<InstanceUpdateEvent> = record.instance_events();
+    let events = record.instance_events();
     html! {
         @if !events.is_empty() {
             h2 { "Instances" small { "latest " (events.len().min(EVENTS)) " of " (events.len()) " events" } }

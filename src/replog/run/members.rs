@@ -17,6 +17,8 @@ use std::time::Duration;
 
 /// How often the ensemble is looked at.
 const LOOK_INTERVAL: Duration = Duration::from_millis(100);
+/// How often the core is asked for a change that is not made yet.
+const ASK_INTERVAL: Duration = Duration::from_secs(1);
 /// How long a change may wait for a newcomer to come up and catch up.
 const CHANGE_PATIENCE: Duration = Duration::from_secs(60);
 /// How long another process may be taken for this one: its connections may be left from before.
@@ -56,8 +58,8 @@ struct Pending {
     change: Change,
     answers: Vec<Sender<Answer>>,
     deadline: Instant,
-    /// Whether the core has been asked.
-    is_asked: bool,
+    /// When the core was asked, if it has been.
+    asked: Option<Instant>,
     /// Why it is not done yet.
     waits_for: String,
 }
@@ -520,7 +522,7 @@ impl Runner {
         pending.waits_for = error.to_string();
         let may_pass = matches!(error, ChangeError::NotReady(_) | ChangeError::Busy);
         if may_pass && now < pending.deadline {
-            pending.is_asked = false;
+            pending.asked = None;
         } else {
             let text = error.to_string();
             self.answer_change(&Answer::Failed { text });
@@ -609,7 +611,9 @@ impl Runner {
             let text = format!("given up after {CHANGE_PATIENCE:?}: {}", pending.waits_for);
             return self.answer_change(&Answer::Failed { text });
         }
-        if pending.is_asked {
+        // The core may have dropped it for a change of its own. Asking again while it is under way does
+        // nothing.
+        if pending.asked.is_some_and(|at| now.since(at) < ASK_INTERVAL) {
             return;
         }
         let Some(ballot) = self.core.leading() else {
@@ -617,7 +621,7 @@ impl Runner {
         };
         let asked = match core_change(configuration, &pending.change, known) {
             Ok(change) => {
-                pending.is_asked = true;
+                pending.asked = Some(now);
                 self.core.change(now, ballot, change, &mut self.rng)
             }
             Err(waits_for) => {
@@ -729,7 +733,7 @@ impl Members {
             change,
             answers,
             deadline: now + CHANGE_PATIENCE,
-            is_asked: false,
+            asked: None,
             waits_for: "it has just begun".to_owned(),
         });
     }
