@@ -41,11 +41,12 @@ enum Input {
 impl Runner {
     /// Waits for something to happen, and takes it and what else has happened by then.
     pub(super) async fn take_inputs(&mut self) -> Option<End> {
-        if !self.propose_held_back() {
-            let input = self.input().await;
-            if let Some(end) = self.take(input) {
-                return Some(end);
-            }
+        let input = match self.take_held_back() {
+            Some(command) => Input::Command(Some(command)),
+            None => self.input().await,
+        };
+        if let Some(end) = self.take(input) {
+            return Some(end);
         }
         for _ in 0..TAKEN_MAX {
             let Ok(done) = self.done.try_recv() else {
@@ -135,7 +136,9 @@ impl Runner {
     fn command(&mut self, command: Command) -> Option<End> {
         match command {
             Command::Close { closed } => return Some(End::Closed(Some(closed))),
-            command @ (Command::Append { .. } | Command::Truncate { .. }) => self.propose(command),
+            Command::Append { ballot, .. } | Command::Truncate { ballot, .. } => {
+                self.propose(ballot, command);
+            }
             Command::Change { change, answer } => self.asked_to_change(change, answer),
             Command::HandOver { done } => self.asked_to_hand_over(done),
             Command::Read { ballot, token } => self.asked_to_read(ballot, token),
@@ -217,26 +220,21 @@ impl Runner {
         self.outbox.len() < OUTBOX_MAX && !self.is_writer_busy()
     }
 
-    /// Proposes what did not fit before, if it does now.
-    fn propose_held_back(&mut self) -> bool {
-        if !self.takes_commands() {
-            return false;
+    /// The command that came behind the last proposal and was no part of it, if its turn has come.
+    fn take_held_back(&mut self) -> Option<Command> {
+        let is_proposed = self
+            .held_back
+            .as_ref()
+            .and_then(members::ballot_of)
+            .is_some();
+        if is_proposed && !self.takes_commands() {
+            return None;
         }
-        match self.held_back.take() {
-            Some(command) => {
-                // Only what is proposed is ever held back.
-                self.propose(command);
-                true
-            }
-            None => false,
-        }
+        self.held_back.take()
     }
 
-    /// Proposes a command and what has queued up behind it under the same ballot.
-    fn propose(&mut self, command: Command) {
-        let Some(ballot) = members::ballot_of(&command) else {
-            return members::refuse(command);
-        };
+    /// Proposes a command of `ballot` and what has queued up behind it under the same.
+    fn propose(&mut self, ballot: crate::paxos::Ballot, command: Command) {
         let mut values = Vec::new();
         let mut tickets = Vec::new();
         let mut bytes = 0;

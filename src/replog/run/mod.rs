@@ -96,7 +96,7 @@ pub struct Runner {
     sequence: u64,
     promised: Ballot,
     commands: Receiver<Command>,
-    /// A command that did not fit into the last proposal.
+    /// A command that came behind the last proposal and was no part of it.
     held_back: Option<Command>,
     events: Sender<LogEvent>,
     outbox: VecDeque<LogEvent>,

@@ -98,6 +98,37 @@ fn payload(index: u64) -> Vec<u8> {
     format!("entry {index}").into_bytes()
 }
 
+/// What waits behind an append is taken from the queue with it, and must not be lost for that.
+#[test]
+fn a_command_behind_an_append_is_answered() {
+    use futures_lite::future::zip;
+    let scratch = Scratch::initialized();
+    rt::block_on(async {
+        let (log, events) = opened(scratch.path());
+        let (ballot, _) = leading(&events).await;
+        for round in 0..100 {
+            let append = log.append(ballot, round, payload(round));
+            let (appended, asked) = zip(append, log.read(ballot, round)).await;
+            appended.unwrap();
+            asked.unwrap();
+            let (mut is_learned, mut is_read) = (false, false);
+            while !(is_learned && is_read) {
+                match next(&events).await {
+                    LogEvent::Learned { ticket, .. } => is_learned |= ticket == Some(round),
+                    LogEvent::ReadReady { token } => is_read |= token == round,
+                    LogEvent::Status(_) => {}
+                    other => panic!("unexpected: {other:?}"),
+                }
+            }
+        }
+        let append = log.append(ballot, 100, payload(100));
+        let closed = rt::timeout(Duration::from_secs(60), zip(append, log.close())).await;
+        let (appended, ()) = closed.expect("closing comes to an end");
+        appended.unwrap();
+        assert!(log.leading().is_none(), "it is really closed");
+    });
+}
+
 #[test]
 fn what_was_appended_is_given_again_after_closing_and_opening() {
     let scratch = Scratch::initialized();
