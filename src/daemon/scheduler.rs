@@ -312,6 +312,9 @@ fn engine_options(
 /// The options of job updates, the others as they are by default.
 fn update_options(flags: &Values) -> Result<EngineOptions, Failure> {
     Ok(EngineOptions {
+        update_affinity: flags
+            .is_on("enable_update_affinity")
+            .then(|| flags.time("update_affinity_reservation_hold_time")),
         sla_kill_retry: Backoff::new(
             flags.time("sla_aware_kill_retry_min_delay"),
             flags.time("sla_aware_kill_retry_max_delay"),

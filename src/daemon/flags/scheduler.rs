@@ -61,8 +61,8 @@ table! {
         "CPU type may be revocable";
     enable_revocable_ram: Bool = "false", idle("what it tunes is not in this version yet"),
         "RAM type may be revocable";
-    enable_update_affinity: Bool = "false", idle("what it tunes is not in this version yet"),
-        "Reserve agent during updates";
+    enable_update_affinity: Bool = "false", works,
+        "Updated instances come back to the machine they were on, if they fit there";
     executor_user: Text = "root", idle("it concerns a Mesos master, and the embedded driver is in use"),
         "FrameworkInfo.user";
     exit_with_parent: Bool = "false", works,
@@ -285,8 +285,8 @@ table! {
         "Unavailability threshold";
     unreachable_agent_grace: Time = "75secs", works,
         "Tasks of an agent that is gone this long are PARTITIONED";
-    update_affinity_reservation_hold_time: Time = "3mins", idle("what it tunes is not in this version yet"),
-        "Update affinity reservation hold time";
+    update_affinity_reservation_hold_time: Time = "3mins", works,
+        "How long a machine is kept for an instance that an update replaces";
     viz_job_url_prefix: Text = "", works,
         "ServerInfo.statsUrlPrefix";
     webhook_config: Text = "", stops("tell nobody of what happens"),

@@ -1,6 +1,7 @@
 //! Attempts to place tasks.
 
 use super::Engine;
+use super::affinity::{Kept, Place};
 use super::step::Step;
 use crate::base::clock::Now;
 use crate::domain::placement::{Demand, Limits, Machine, Scan, Search, assign_ports};
@@ -36,7 +37,8 @@ impl Engine {
             need: needs(&config, options.executor_overhead),
         };
         let mut limits = Limits::of(&config).map(|l| count_limits(l, &self.head, &config));
-        let preemption = &self.preemption;
+        let (preemption, affinity) = (&self.preemption, &self.affinity);
+        let mut placed_here: Vec<Place> = Vec::new();
         let mut step = Step::new(now, &mut self.means, &self.head);
         let mut placed = 0;
         for task in &tasks {
@@ -45,13 +47,23 @@ impl Engine {
                 continue;
             };
             let free = |machine: &Machine| free(&step.tables, machine, options.executor_overhead);
-            let search = Search {
-                demand,
-                limits: limits.as_ref(),
-                free,
-                skip: |machine: &Machine| preemption.is_kept_from(&machine.agent, id),
+            let kept = affinity.look(&task, &self.book, &demand, limits.as_ref(), free);
+            let found = match kept {
+                Kept::Fits(machine) => Some(machine),
+                Kept::Waits => continue,
+                Kept::Free => {
+                    let search = Search {
+                        demand,
+                        limits: limits.as_ref(),
+                        free,
+                        skip: |machine: &Machine| {
+                            preemption.is_kept_from(&machine.agent, id)
+                                || affinity.is_kept(&machine.agent)
+                        },
+                    };
+                    self.book.find(&search, &mut nearest, &mut scan)
+                }
             };
-            let found = self.book.find(&search, &mut nearest, &mut scan);
             let Some(machine) = found.cloned() else {
                 break;
             };
@@ -70,6 +82,7 @@ impl Engine {
                 limits.add(&machine.attributes);
             }
             self.book.touch(&machine.agent);
+            placed_here.push((config.job.clone(), task.instance));
             placed += 1;
         }
         let done = step.done();
@@ -86,6 +99,7 @@ impl Engine {
             (group.seen, group.scanned, group.nearest) = (scan.seen, scanned, nearest);
         }
         self.settle(now, done);
+        self.affinity_is_used(now, &placed_here);
     }
 
     fn note_attempt(&mut self, scan: &Scan, tried: usize, placed: usize) {

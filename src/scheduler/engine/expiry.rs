@@ -16,6 +16,7 @@ const PRUNE_AT_ONCE: usize = 1_000;
 impl Engine {
     pub(super) fn expire(&mut self, now: Now, timer: Timer) {
         match timer {
+            Timer::Affinity { place } => self.affinity_expires(now, &place),
             Timer::Agent { agent, session } => self.agent_gone(now, &agent, session),
             Timer::Housekeeping => {
                 self.timers

@@ -13,6 +13,7 @@
 //! it leads again.
 
 mod admin;
+mod affinity;
 mod attempts;
 mod commands;
 mod cron;
@@ -41,6 +42,7 @@ use crate::scheduler::admin::Question;
 use crate::scheduler::handle::{Command, Reply, ReplyCode, SubmitError, id_of};
 use crate::storage::stored::{Record, encode};
 use crate::storage::{Answer, Leader, Op, Replay, ReplayError, Snapshot, Tables};
+use affinity::Affinity;
 use cron::CronQueue;
 use maintenance::Coordination;
 use pending::Pending;
@@ -138,6 +140,7 @@ pub struct Engine {
     snapshot_waiters: Vec<u64>,
     coordination: Coordination,
     preemption: Preemption,
+    affinity: Affinity,
     /// The wall clock when something was last done.
     seen_at: Timestamp,
 }
@@ -171,6 +174,7 @@ impl Engine {
             snapshot_waiters: Vec::new(),
             coordination: Coordination::default(),
             preemption: Preemption::default(),
+            affinity: Affinity::default(),
             seen_at: Timestamp::default(),
         }
     }

@@ -78,6 +78,8 @@ pub struct EngineOptions {
     pub preemption_batch: usize,
     /// How long a machine is kept for those for whom room was made on it.
     pub reservation: Duration,
+    /// How long a machine is kept for an instance that an update replaces; not at all if `None`.
+    pub update_affinity: Option<Duration>,
     /// The pauses before an update asks again about an instance that a promise protects.
     pub sla_kill_retry: Backoff,
     /// Updates are forgotten this long after they were started, once they have ended.
@@ -132,6 +134,7 @@ impl Default for EngineOptions {
             preemption_delay: mins(3),
             preemption_batch: 5,
             reservation: mins(3),
+            update_affinity: None,
             sla_kill_retry: Backoff::new(mins(1), mins(5)),
             update_history: mins(30 * 24 * 60),
             updates_per_job: 10,

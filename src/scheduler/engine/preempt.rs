@@ -197,7 +197,7 @@ impl Engine {
             let Some(machine) = machine else {
                 continue;
             };
-            if self.preemption.reservations.contains_key(agent) {
+            if self.preemption.reservations.contains_key(agent) || self.affinity.is_kept(agent) {
                 continue;
             }
             let host = Host {

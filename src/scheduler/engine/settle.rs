@@ -208,6 +208,7 @@ impl Engine {
         }
         self.coordination = Coordination::default();
         self.preemption = Preemption::default();
+        self.affinity = super::Affinity::default();
     }
 
     fn refuse(&mut self, outgoing: Outgoing, error: SubmitError) {

@@ -1,5 +1,6 @@
 //! What is to happen later.
 
+use super::affinity::Place;
 use crate::base::clock::Instant;
 use crate::model::{AgentId, AgentSession, TaskId};
 use std::collections::BTreeMap;
@@ -8,6 +9,8 @@ use std::time::Duration;
 /// Something to do at a point in time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Timer {
+    /// A machine has been kept for an instance for a while.
+    Affinity { place: Place },
     /// An agent has been away for too long, unless it came back.
     Agent {
         agent: AgentId,

@@ -52,6 +52,10 @@ impl Engine {
             "reservation_cache_size".into(),
             count(self.preemption.reserved()),
         );
+        all.insert(
+            "update_affinity_cache_size".into(),
+            count(self.affinity.len()),
+        );
         all.extend(self.maintenance_countdowns());
         let leads = i64::from(self.is_leading());
         all.insert("quartz_scheduler_running".into(), leads);
@@ -108,5 +112,8 @@ const STANDING: &[&str] = &[
     "task_kill_retries",
     "tasks_pruned",
     "timed_out_tasks",
+    "update_affinity_cache_expiration_removals",
+    "update_affinity_cache_explicit_removals",
+    "update_affinity_cache_removals",
     "veto_evaluated_offers",
 ];

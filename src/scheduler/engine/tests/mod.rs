@@ -1,6 +1,7 @@
 //! The engine with a log, agents and crashes that are all made up, in one thread.
 
 mod admin;
+mod affinity;
 mod cron;
 mod cron_storm;
 mod maintenance;

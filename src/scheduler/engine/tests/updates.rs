@@ -61,7 +61,7 @@ pub(super) fn pulse(key: &UpdateKey) -> Command {
 }
 
 impl World {
-    fn ask(&mut self, command: &Command) -> Reply {
+    pub(super) fn ask(&mut self, command: &Command) -> Reply {
         let token = self.command(None, command);
         while !self.replies.contains_key(&token) {
             self.learn();
@@ -69,18 +69,18 @@ impl World {
         self.replies[&token].clone().unwrap()
     }
 
-    fn started(&mut self, command: &Command) -> UpdateKey {
+    pub(super) fn started(&mut self, command: &Command) -> UpdateKey {
         match self.ask(command).result {
             Some(ReplyResult::Update(key)) => key,
             other => panic!("{other:?}"),
         }
     }
 
-    fn record(&self, key: &UpdateKey) -> Arc<UpdateRecord> {
+    pub(super) fn record(&self, key: &UpdateKey) -> Arc<UpdateRecord> {
         Arc::clone(self.tables().updates().get(key).unwrap())
     }
 
-    fn state(&self, key: &UpdateKey) -> S {
+    pub(super) fn state(&self, key: &UpdateKey) -> S {
         self.record(key).status()
     }
 
@@ -91,7 +91,7 @@ impl World {
         events.map(|e| (e.instance, e.action)).collect()
     }
 
-    fn run_all(&mut self) {
+    pub(super) fn run_all(&mut self) {
         self.calm();
         self.all_go(TaskState::Starting, TaskState::Running);
         self.calm();

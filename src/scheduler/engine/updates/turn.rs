@@ -1,6 +1,7 @@
 //! One turn of an update.
 
 use super::super::Engine;
+use super::super::affinity::{Place, fits_in_place};
 use super::super::maintenance::Coordination;
 use super::super::step::{Outgoing, Step};
 use super::live::{Protection, Rolling};
@@ -9,7 +10,7 @@ use crate::base::clock::Now;
 use crate::domain::sla::{Permit, may_kill};
 use crate::domain::update::{Act, Direction, Need, Turn, TurnOutcome, awaiting, failed};
 use crate::model::{
-    InstanceId, InstanceUpdateEvent, JobKey, ScheduleStatus, ScheduledTask, SlaPolicy,
+    AgentId, InstanceId, InstanceUpdateEvent, JobKey, ScheduleStatus, ScheduledTask, SlaPolicy,
     UpdateAction, UpdateStatus,
 };
 use crate::scheduler::admin::Question;
@@ -46,36 +47,47 @@ impl Engine {
             let done = step.done();
             return self.settle(now, done);
         }
-        let mut later: Vec<(Duration, Option<InstanceId>)> = Vec::new();
+        let mut after = After::default();
         if rolling.pulse_check <= now.mono
             && let Some(ends) = pulse_ends(update, &step.means.pulses)
         {
             rolling.pulse_check = ends;
-            later.push((ends.since(now.mono), None));
+            after.later.push((ends.since(now.mono), None));
         }
         let head = &self.head;
         let look = |i| head.active_instance(job, i).cloned();
         let turn = rolling.updater.evaluate(instances, look, now.wall);
-        let mut asked = Vec::new();
-        carry_out(&mut step, rolling, &record, &turn, &mut later, &mut asked);
-        ask(&mut step, &mut self.coordination, asked);
+        carry_out(&mut step, rolling, &record, &turn, &mut after);
+        ask(&mut step, &mut self.coordination, after.asked);
         let done = step.done();
-        for (after, instance) in later {
+        for (pause, instance) in after.later {
             self.updates
-                .mark_at(now.mono + after, job.clone(), instance);
+                .mark_at(now.mono + pause, job.clone(), instance);
+        }
+        if let Some(hold) = self.means.options.update_affinity {
+            self.keep_for_updates(now, after.kept, hold);
         }
         self.settle(now, done);
     }
 }
 
 /// What a turn leaves besides its changes.
+#[derive(Default)]
+struct After {
+    /// What is looked at later.
+    later: Vec<(Duration, Option<InstanceId>)>,
+    /// What coordinators are asked.
+    asked: Vec<Question>,
+    /// Machines of instances that are to come back to them.
+    kept: Vec<(Place, AgentId)>,
+}
+
+/// Where it is noted what an act leaves.
 struct Notes<'n> {
     /// What is said of instances.
     events: &'n mut Vec<InstanceUpdateEvent>,
-    /// What is looked at later.
-    later: &'n mut Vec<(Duration, Option<InstanceId>)>,
-    /// What coordinators are asked.
-    asked: &'n mut Vec<Question>,
+    /// What is left for later.
+    after: &'n mut After,
 }
 
 /// Asks coordinators; one that is busy is asked at the next try.
@@ -101,8 +113,7 @@ fn carry_out(
     rolling: &mut Rolling,
     record: &UpdateRecord,
     turn: &Turn,
-    later: &mut Vec<(Duration, Option<InstanceId>)>,
-    asked: &mut Vec<Question>,
+    after: &mut After,
 ) {
     let mut events = Vec::new();
     for act in &turn.acts {
@@ -123,8 +134,7 @@ fn carry_out(
         }
         let notes = Notes {
             events: &mut events,
-            later,
-            asked,
+            after,
         };
         do_needed(step, rolling, record, act, notes);
     }
@@ -176,12 +186,12 @@ fn do_needed(
     rolling: &mut Rolling,
     record: &UpdateRecord,
     act: &Act,
-    notes: Notes<'_>,
+    mut notes: Notes<'_>,
 ) {
     let instance = act.instance;
     match act.need {
         Need::Nothing | Need::Wait => {}
-        Need::Watch(rest) => notes.later.push((rest, Some(instance))),
+        Need::Watch(rest) => notes.after.later.push((rest, Some(instance))),
         Need::Add => {
             if let Some(config) = rolling.updater.target(instance).cloned() {
                 step.add_tasks(&config, std::iter::once(instance));
@@ -192,9 +202,18 @@ fn do_needed(
             let Some(task) = step.tables.active_instance(job, instance).cloned() else {
                 return;
             };
-            if is_allowed(step, rolling, record, &task, notes) {
-                let why = format!("Killed for job update {}", record.key().id);
-                step.transition(&task.id, ScheduleStatus::Killing, Some(why));
+            if !is_allowed(step, rolling, record, &task, &mut notes) {
+                return;
+            }
+            let why = format!("Killed for job update {}", record.key().id);
+            step.transition(&task.id, ScheduleStatus::Killing, Some(why));
+            let next = rolling.updater.target(instance);
+            let agent = task.agent.clone().filter(|_| task.status.is_assigned());
+            if let Some(agent) = agent
+                && next.is_some_and(|next| fits_in_place(&task.config, next))
+            {
+                let place = (task.job().clone(), instance);
+                notes.after.kept.push((place, agent));
             }
         }
     }
@@ -206,7 +225,7 @@ fn is_allowed(
     rolling: &mut Rolling,
     record: &UpdateRecord,
     task: &Arc<ScheduledTask>,
-    notes: Notes<'_>,
+    notes: &mut Notes<'_>,
 ) -> bool {
     let Some(policy) = policy(rolling, record, task.instance) else {
         return true;
@@ -250,7 +269,7 @@ fn is_allowed(
         return true;
     }
     if let Permit::Ask { url, status_key } = permit {
-        notes.asked.push(Question {
+        notes.after.asked.push(Question {
             task: Arc::clone(task),
             url,
             status_key,
@@ -266,7 +285,7 @@ fn is_allowed(
     let until = step.now.mono + pause;
     let refused = Protection::Refused(pause, until);
     rolling.protected.insert(instance, refused);
-    notes.later.push((pause, Some(instance)));
+    notes.after.later.push((pause, Some(instance)));
     false
 }
 
