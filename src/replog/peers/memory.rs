@@ -15,19 +15,25 @@ pub struct Memory(BTreeMap<(u128, Member), Shown>);
 struct Shown {
     sequence: u64,
     promised: Ballot,
+    /// The process that has shown the newest.
+    boot: u64,
 }
 
 impl Memory {
-    /// Takes in what a replica says of itself.
-    pub fn note(&mut self, cluster: u128, member: Member, pulse: &Pulse) {
+    /// Takes in how a replica is that has greeted as `hello`.
+    pub fn note(&mut self, hello: &Hello, pulse: &Pulse) {
+        let key = (hello.cluster, hello.member);
         if pulse.status != Status::Voting {
             return;
         }
-        if self.0.len() >= REMEMBERED_MAX && !self.0.contains_key(&(cluster, member)) {
+        if self.0.len() >= REMEMBERED_MAX && !self.0.contains_key(&key) {
             // Only a peer with the key can bring us here, by inventing replicas.
             self.0.pop_first();
         }
-        let shown = self.0.entry((cluster, member)).or_default();
+        let shown = self.0.entry(key).or_default();
+        if pulse.sequence >= shown.sequence {
+            shown.boot = hello.boot;
+        }
         shown.sequence = shown.sequence.max(pulse.sequence);
         shown.promised = shown.promised.max(pulse.promised);
     }
@@ -58,9 +64,11 @@ impl Memory {
                 me.member.id, me.address, me.cluster, them.member.id, them.address, them.cluster
             )));
         }
-        // One that does not vote has no promise to keep.
+        // One that does not vote has no promise to keep. And what one process says on two connections may
+        // come in another order than it was said: only another process can have gone back.
         if them.pulse.status == Status::Voting
             && let Some(shown) = self.0.get(&(them.cluster, them.member))
+            && shown.boot != them.boot
             && (shown.sequence > them.pulse.sequence || shown.promised > them.pulse.promised)
         {
             return Err(Refusal::RolledBack(format!(
@@ -127,22 +135,25 @@ mod tests {
         let (me, mut them) = (hello(1, 1), hello(2, 2));
         let mut memory = Memory::default();
         assert_eq!(memory.judge(&me, &them), Ok(()));
-        memory.note(7, them.member, &them.pulse);
+        memory.note(&them, &them.pulse);
         assert_eq!(memory.judge(&me, &them), Ok(()));
         them.pulse.sequence = 9;
+        assert_eq!(memory.judge(&me, &them), Ok(()), "said before, heard after");
+        them.boot = 4;
         let refused = memory.judge(&me, &them);
         assert!(matches!(refused, Err(Refusal::RolledBack(why)) if why.contains("move the")));
         them.pulse.status = Status::Recovering;
         assert_eq!(memory.judge(&me, &them), Ok(()));
-        memory.note(7, them.member, &them.pulse);
+        memory.note(&them, &them.pulse);
         them.pulse.status = Status::Voting;
         them.member.incarnation = Incarnation(1);
         assert_eq!(memory.judge(&me, &them), Ok(()));
         // A promise that was seen counts like a write.
         let mut again = hello(3, 3);
         again.pulse.promised = Ballot::ZERO.above(ReplicaId(1));
-        memory.note(7, again.member, &again.pulse);
+        memory.note(&again, &again.pulse);
         again.pulse.promised = Ballot::ZERO;
+        again.boot = 5;
         let refused = memory.judge(&me, &again);
         assert!(matches!(refused, Err(Refusal::RolledBack(_))));
     }
@@ -169,7 +180,7 @@ mod tests {
         let mut memory = Memory::default();
         for id in 1..10_000 {
             let them = hello(id, 2);
-            memory.note(7, them.member, &them.pulse);
+            memory.note(&them, &them.pulse);
         }
         assert!(memory.0.len() <= REMEMBERED_MAX);
     }

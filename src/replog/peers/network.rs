@@ -426,7 +426,7 @@ impl Inner {
 
 impl State {
     fn remember(&mut self, hello: &Arc<Hello>, pulse: Pulse, now: Instant) {
-        self.memory.note(hello.cluster, hello.member, &pulse);
+        self.memory.note(hello, &pulse);
         let known = Known {
             hello: Arc::clone(hello),
             pulse,
