@@ -10,5 +10,6 @@ pub mod clock;
 pub mod frame;
 pub mod mistake;
 pub mod rng;
+pub mod stamp;
 pub mod stats;
 pub mod units;

@@ -101,7 +101,7 @@ pub fn main() -> ExitCode {
     let (program, args) = Program::pick(args);
     let (mut out, mut err) = (std::io::stdout(), std::io::stderr());
     if args == ["--version"] || args == ["-version"] {
-        let version = env!("CARGO_PKG_VERSION");
+        let version = crate::base::stamp::version();
         return code(u8::from(
             writeln!(out, "{} {version}", program.name()).is_err(),
         ));

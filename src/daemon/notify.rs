@@ -5,7 +5,7 @@
 
 use crate::base::clock::{self, Instant};
 use crate::rt::{self, Shutdown};
-use crate::scheduler::{Handle, Lifecycle, View};
+use crate::scheduler::{Handle, Lifecycle, OUTDATED, View};
 use std::fmt::Write as _;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
@@ -253,6 +253,11 @@ impl Report {
     fn standby(&self, now: Instant, view: &View) -> (bool, String) {
         if let Some(leader) = &view.leader {
             return (true, format!("Following {leader}"));
+        }
+        if view.replica == OUTDATED {
+            let text = "Waiting: a newer version has written the log. Install that version again; until then \
+                        this one accepts entries, but does not lead";
+            return (true, text.to_owned());
         }
         if view.replica != "VOTING" {
             let text = format!("Recovering the log (replica {})", view.replica);

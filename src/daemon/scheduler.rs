@@ -133,6 +133,7 @@ impl Plan {
                 empty_notice_interval: flags.time("empty_notice_interval"),
                 peers: replicas.addresses,
                 address: replicas.own,
+                feature_level_delay: flags.time("feature_level_delay"),
             },
             replica_key,
             key_file,
@@ -548,7 +549,7 @@ fn failure(error: &RunError) -> Failure {
         RunError::Poisoned(_) => exit::LOG_POISONED,
         RunError::Refused(_) => exit::LOG_REFUSED,
         RunError::Append(_) => exit::NOT_LEADER,
-        RunError::Replay(_) | RunError::SourceEnded(_) => exit::FAILED,
+        RunError::Outdated(_) | RunError::Replay(_) | RunError::SourceEnded(_) => exit::FAILED,
     };
     Failure::with_status(error.to_string(), status)
 }

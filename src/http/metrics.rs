@@ -55,7 +55,7 @@ pub(super) async fn metrics(request: Request<Shared>) -> tide::Result {
 fn render<'a>(values: impl Iterator<Item = (&'a str, &'a Value, Kind)>) -> String {
     let mut out = String::new();
     let mut seen = BTreeMap::new();
-    let version = env!("CARGO_PKG_VERSION");
+    let version = crate::base::stamp::version();
     out.push_str("# HELP aurora_build_info What runs here.\n# TYPE aurora_build_info gauge\n");
     writeln!(out, "aurora_build_info{{version=\"{version}\"}} 1").expect("a string takes all");
     for (name, value, kind) in values {

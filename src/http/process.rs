@@ -94,7 +94,7 @@ impl ProcessClock {
         put("system_free_swap_mb", mb(&memory, "SwapFree"));
         put(
             "build.version",
-            Some(Value::Text(env!("CARGO_PKG_VERSION").to_owned())),
+            Some(Value::Text(crate::base::stamp::version().to_owned())),
         );
     }
 }

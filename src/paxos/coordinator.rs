@@ -175,6 +175,8 @@ impl Candidate {
 #[derive(Debug)]
 pub(super) struct Leader {
     pub(super) ballot: Ballot,
+    /// When the term began.
+    pub(super) began: Instant,
     /// The entry that ends the settling of earlier terms.
     pub(super) barrier: Position,
     /// Whether the owner has been told.
@@ -213,6 +215,7 @@ impl Leader {
     ) -> Self {
         let mut leader = Self {
             ballot,
+            began: now,
             barrier: learned,
             is_announced: false,
             next: learned.next(),

@@ -538,7 +538,8 @@ impl Replica {
             peer.and_then(|peer| peer.feature_level).unwrap_or(0)
         });
         let level = levels.min().unwrap_or(0);
-        if level > configuration.feature_level && self.leading().is_some() {
+        let has_waited = now.since(leader.began) >= self.options.feature_level_delay;
+        if level > configuration.feature_level && has_waited && self.leading().is_some() {
             // If another change is under way the next tick asks again.
             let change = Change::FeatureLevel { level };
             self.ask_for_change(now, change, true).ok();

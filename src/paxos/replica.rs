@@ -44,6 +44,9 @@ pub struct Options {
     pub address: Arc<str>,
     /// The newest feature level that this program can read.
     pub feature_level: u32,
+    /// How long a term lasts before it raises the feature level, so that programs which cannot read it
+    /// may come back until then.
+    pub feature_level_delay: Duration,
     /// Whether it is to be one of several: then it forms no ensemble by itself.
     pub has_peers: bool,
 }
@@ -54,6 +57,7 @@ impl Default for Options {
             timing: Timing::default(),
             address: Arc::default(),
             feature_level: 1,
+            feature_level_delay: Duration::ZERO,
             has_peers: false,
         }
     }

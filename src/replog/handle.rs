@@ -293,6 +293,13 @@ impl LogHandle {
         self.shared.lock().is_alone
     }
 
+    /// The feature level of the log: no entry needs a higher one. At least 1.
+    pub fn feature_level(&self) -> u32 {
+        let shown = self.shared.lock();
+        let configuration = shown.ensemble.configuration.as_ref();
+        configuration.map_or(1, |it| it.feature_level)
+    }
+
     /// Lets another replica lead, having learned all that was appended. True once one has been told
     /// to; false if there is none that could at once, or this replica does not lead.
     pub async fn hand_over(&self) -> bool {

@@ -12,6 +12,7 @@ use super::run::{Empty, Inlets, Members, Runner, Wires};
 use super::store::Store;
 use super::wire::Hello;
 use crate::base::rng::Rng;
+use crate::base::stamp;
 use crate::net::keys::SecretKey;
 use crate::net::listener::Incoming;
 use crate::paxos::{Incarnation, Member, Options, Recovered, ReplicaId, Timing};
@@ -26,8 +27,6 @@ use std::time::Duration;
 const COMMANDS_MAX: usize = 4096;
 /// Most events waiting for whoever holds the receiver.
 const EVENTS_MAX: usize = 1024;
-/// The newest feature level that this program reads.
-const FEATURE_LEVEL: u32 = 1;
 
 /// Which replica to open, and how.
 #[derive(Clone, Debug)]
@@ -42,6 +41,8 @@ pub struct LogOptions {
     pub peers: Vec<String>,
     /// Which of them this one is. Empty on a lone node.
     pub address: String,
+    /// `-feature_level_delay`: how long a term lasts before it raises the log's feature level.
+    pub feature_level_delay: Duration,
 }
 
 /// How a replica reaches the others, and operators reach it.
@@ -275,7 +276,7 @@ impl Opening {
             Arc::clone(&address),
             peers,
             options.quorum_size,
-            FEATURE_LEVEL,
+            stamp::feature_level(),
             &mut boot_rng,
         );
         Self {
@@ -284,7 +285,8 @@ impl Opening {
             options: Options {
                 timing: Timing::default(),
                 address,
-                feature_level: FEATURE_LEVEL,
+                feature_level: stamp::feature_level(),
+                feature_level_delay: options.feature_level_delay,
                 has_peers,
             },
             members,

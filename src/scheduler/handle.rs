@@ -192,12 +192,16 @@ pub struct AgentView {
     pub free: Resources,
 }
 
+/// The replica of a program that cannot read what the log holds: it accepts, and does not apply or lead.
+pub const OUTDATED: &str = "OUTDATED";
+
 /// What pages and variables show of the scheduler. Published anew a few times a second at most.
 #[derive(Clone, Debug, Default)]
 pub struct View {
     /// Where it is in its life.
     pub lifecycle: Lifecycle,
-    /// The state of the log's replica, such as `EMPTY` or `VOTING`.
+    /// The state of the log's replica, such as `EMPTY` or `VOTING`; [`OUTDATED`] if a newer program has
+    /// written the log.
     pub replica: &'static str,
     /// The leader's `host:port` for clients, if one is known.
     pub leader: Option<String>,

@@ -13,6 +13,6 @@ pub mod update;
 pub use admin::{AdminCommand, Answered, Question, Ruling};
 pub use engine::{Effect, Engine, EngineOptions};
 pub use figures::publish_sla;
-pub use handle::{Command, Handle, Lifecycle, NotReady, SubmitError, View, request_of};
+pub use handle::{Command, Handle, Lifecycle, NotReady, OUTDATED, SubmitError, View, request_of};
 pub use port::LogPort;
 pub use run::{Coordinators, Options, RunError, start};

@@ -40,6 +40,9 @@ pub trait LogPort: Send + Sync + 'static {
         token: u64,
     ) -> impl Future<Output = Result<(), AppendError>> + Send;
 
+    /// The feature level of the log: what may be written, and what it takes to lead it.
+    fn feature_level(&self) -> u32;
+
     /// Whether nobody else could lead.
     fn is_alone(&self) -> bool;
 
@@ -66,6 +69,10 @@ impl LogPort for LogHandle {
 
     async fn read(&self, ballot: Ballot, token: u64) -> Result<(), AppendError> {
         Self::read(self, ballot, token).await
+    }
+
+    fn feature_level(&self) -> u32 {
+        Self::feature_level(self)
     }
 
     fn is_alone(&self) -> bool {

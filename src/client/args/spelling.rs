@@ -99,7 +99,7 @@ fn asks_help(args: &[Arg]) -> bool {
 }
 
 fn version() -> String {
-    env!("CARGO_PKG_VERSION").to_owned()
+    crate::base::stamp::version().to_owned()
 }
 
 /// The noun or verb called `word`.

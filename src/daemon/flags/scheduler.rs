@@ -67,6 +67,8 @@ table! {
         "FrameworkInfo.user";
     exit_with_parent: Bool = "false", works,
         "Ends when the process that started it ends";
+    feature_level_delay: Time = "12hrs", works,
+        "How long a term lasts before it writes what only newer programs read; an older one may come back until then";
     first_schedule_delay: Time = "1ms", works,
         "Delay before first attempt";
     flapping_task_threshold: Time = "5mins", works,

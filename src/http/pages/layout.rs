@@ -6,9 +6,10 @@ use super::super::state::{Leadership, Shared};
 use super::figures::{Counts, Mood};
 use super::text;
 use crate::base::clock::{self, Timestamp};
+use crate::base::stamp;
 use crate::model::{ScheduleStatus, TaskId};
 use crate::rt;
-use crate::scheduler::View;
+use crate::scheduler::{OUTDATED, View};
 use crate::storage::Tables;
 use maud::{DOCTYPE, Markup, html};
 use std::sync::Arc;
@@ -243,6 +244,15 @@ fn notice(context: &Context) -> Markup {
             }
         };
     }
+    if context.view.replica == OUTDATED {
+        return html! {
+            div.notice role="alert" {
+                strong { "A newer version has written the log." }
+                " This scheduler (version " (stamp::version()) ") accepts entries, but does not apply them and does \
+                 not lead. Install the newer version again."
+            }
+        };
+    }
     if is_serving(context.view.lifecycle) && context.app.leadership() == Leadership::Here {
         return html! {};
     }
@@ -284,7 +294,7 @@ fn footer(context: &Context) -> Markup {
                 Some(secs) => { span { "reloads every " (secs) "s \u{b7} " a href=(context.here) { "stop" } } },
                 None => { span { a href={ (context.here) "?refresh=5" } { "reload every 5s" } } }
             }
-            span { "aurora " (env!("CARGO_PKG_VERSION")) }
+            span { "aurora " (stamp::version()) }
         }
     }
 }

@@ -87,6 +87,7 @@ impl Node {
             path: self.path(),
             quorum_size: quorum,
             empty_notice_interval: Duration::from_secs(3600),
+            feature_level_delay: Duration::ZERO,
             peers: peers.to_vec(),
             address: if peers.is_empty() {
                 String::new()

@@ -46,6 +46,7 @@ pub(super) fn options(path: &Path) -> LogOptions {
         path: path.to_path_buf(),
         quorum_size: 1,
         empty_notice_interval: Duration::from_secs(3600),
+        feature_level_delay: Duration::ZERO,
         peers: Vec::new(),
         address: String::new(),
     }

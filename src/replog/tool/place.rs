@@ -17,6 +17,8 @@ use std::time::Duration;
 const PORT: u16 = 8083;
 /// How often a replica that is not initialised says so.
 const EMPTY_NOTICE: Duration = Duration::from_secs(5);
+/// As `-feature_level_delay` of a scheduler.
+const FEATURE_LEVEL_DELAY: Duration = Duration::from_secs(12 * 3600);
 
 /// What the options say.
 #[derive(Debug)]
@@ -105,6 +107,7 @@ impl Place {
             path,
             quorum_size,
             empty_notice_interval: EMPTY_NOTICE,
+            feature_level_delay: FEATURE_LEVEL_DELAY,
             peers: peers.addresses,
             address: peers.own,
         };

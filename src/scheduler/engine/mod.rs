@@ -40,7 +40,7 @@ use crate::domain::placement::Book;
 use crate::driver::{DriverCommand, DriverEvent};
 use crate::scheduler::admin::Question;
 use crate::scheduler::handle::{Command, Reply, ReplyCode, SubmitError, id_of};
-use crate::storage::stored::{Record, encode};
+use crate::storage::stored::{Record, encode_at};
 use crate::storage::{Answer, Leader, Op, Replay, ReplayError, Snapshot, Tables};
 use affinity::Affinity;
 use cron::CronQueue;
@@ -127,6 +127,8 @@ pub struct Engine {
     open: Open,
     flights: VecDeque<Flight>,
     next_ticket: u64,
+    /// The feature level of the log.
+    level: u32,
     effects: VecDeque<Effect>,
     book: Book,
     cron: CronQueue,
@@ -164,6 +166,7 @@ impl Engine {
             open: Open::default(),
             flights: VecDeque::new(),
             next_ticket: 1,
+            level: 1,
             effects: VecDeque::new(),
             book: Book::default(),
             cron: CronQueue::default(),
@@ -210,6 +213,11 @@ impl Engine {
         Ok(())
     }
 
+    /// What is proposed from now on may need this feature level: the log has it.
+    pub fn set_level(&mut self, level: u32) {
+        self.level = level;
+    }
+
     /// Writes into the log where this scheduler is, so that the others can send clients here.
     pub fn announce(&mut self, now: Now, leader: Leader) {
         let mut step = Step::new(now, &mut self.means, &self.head);
@@ -246,10 +254,9 @@ impl Engine {
         let expected = next.filter(|next| Some(*next) == ticket);
         let Some(flight) = expected.and_then(|_| self.flights.pop_front()) else {
             // Someone else writes while we lead. Replaying it says what does not fit.
-            let mut replay = Replay::from(Tables::clone(&self.bottom));
+            let replay = Replay::from(Tables::clone(&self.bottom));
             self.stand_down();
-            replay.entry(payload)?;
-            self.replay = Some(replay);
+            self.replay.insert(replay).entry(payload)?;
             return Ok(());
         };
         if let Some(tables) = flight.tables {
@@ -454,7 +461,7 @@ impl Engine {
         outbox: Vec<Outgoing>,
         truncate: Option<u64>,
     ) {
-        let (ticket, payload) = (self.next_ticket, encode(record));
+        let (ticket, payload) = (self.next_ticket, encode_at(record, self.level));
         self.next_ticket += 1;
         self.flights.push_back(Flight {
             ticket,

@@ -34,6 +34,9 @@ enum HandOver {
 
 impl<L: LogPort> Loop<L> {
     pub(super) fn lead(&mut self, ballot: Ballot) -> Result<(), RunError> {
+        if let Some(level) = self.outdated {
+            return Err(RunError::Outdated(level));
+        }
         if self.term.is_some() {
             self.stand_down();
         }

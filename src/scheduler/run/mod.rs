@@ -6,11 +6,13 @@
 //! queues.
 //!
 //! - `inputs` is where news comes from, `writer` hands entries to the log.
+//! - `level` is about logs that newer programs write.
 //! - `leading` begins, limits and hands over a term, and knows who leads instead.
 //! - `reads` confirms reads by a quorum. `shown` makes the view.
 
 mod inputs;
 mod leading;
+mod level;
 mod reads;
 mod shown;
 #[cfg(test)]
@@ -97,6 +99,9 @@ pub enum RunError {
     /// The log's entries make no tables.
     #[error("the log cannot be replayed: {0}")]
     Replay(#[from] ReplayError),
+    /// The log is led where it cannot be read.
+    #[error("it takes a program of feature level {0} to lead this log")]
+    Outdated(u32),
     /// The driver or the log ended.
     #[error("{0} has ended")]
     SourceEnded(&'static str),
@@ -154,6 +159,7 @@ pub fn start<L: LogPort>(
         tell_handed_over,
         lifecycle: Lifecycle::PreparingStorage,
         replica: "STARTING",
+        outdated: None,
         replies: BTreeMap::new(),
         next_token: 0,
         shown: Instant::ZERO,
@@ -181,6 +187,8 @@ struct Loop<L> {
     tell_handed_over: Sender<bool>,
     lifecycle: Lifecycle,
     replica: &'static str,
+    /// The feature level that it would take to read the log, if this program does not have it.
+    outdated: Option<u32>,
     replies: BTreeMap<u64, Sender<Result<Reply, SubmitError>>>,
     next_token: u64,
     /// When the view was last made.
@@ -338,7 +346,7 @@ impl<L: LogPort> Loop<L> {
                 payload,
                 ..
             } => {
-                self.engine.handle_learned(position.0, ticket, &payload)?;
+                self.learn(position, ticket, &payload)?;
                 if self.term.is_some() && !self.engine.is_leading() {
                     self.stand_down();
                 }
@@ -349,7 +357,9 @@ impl<L: LogPort> Loop<L> {
             LogEvent::ReadReady { token } => self.reads.confirm(token),
             LogEvent::Skipped { .. } => self.engine.handle_skipped(),
             LogEvent::Status(status) => {
-                self.replica = shown::replica_name(status);
+                if self.outdated.is_none() {
+                    self.replica = shown::replica_name(status);
+                }
                 if self.lifecycle == Lifecycle::PreparingStorage {
                     self.enter(Lifecycle::StoragePrepared);
                 }
@@ -370,6 +380,7 @@ impl<L: LogPort> Loop<L> {
     fn act(&mut self) -> Result<(), RunError> {
         let now = clock::both();
         self.stale |= self.engine.deadline() <= now.mono;
+        self.look_at_level();
         self.engine.handle_timeout(now);
         self.engine.seal();
         while let Some(effect) = self.engine.poll_effect() {

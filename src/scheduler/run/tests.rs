@@ -1,15 +1,16 @@
 //! The loop on a log in memory and a driver that records.
 
 use super::*;
+use crate::base::stamp;
 use crate::driver::{AgentOffer, DriverCommand};
 use crate::model::{
     AgentId, AgentSession, Container, JobConfiguration, JobKey, Ports, Resources, ScheduleStatus,
     TaskConfig, TaskReport, TaskState,
 };
 use crate::replog::ReplicaStatus;
-use crate::scheduler::handle::{Command, ReplyCode, Submission};
+use crate::scheduler::handle::{Command, OUTDATED, ReplyCode, Submission};
 use crate::storage::Op;
-use crate::storage::stored::{Record, encode};
+use crate::storage::stored::{Record, encode, encode_at};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -26,6 +27,7 @@ struct MemoryLog {
     rounds: Sender<(Ballot, u64)>,
     /// How often it was asked to hand over.
     asked: Arc<AtomicU32>,
+    level: Arc<AtomicU32>,
 }
 
 #[derive(Clone, Copy, Default)]
@@ -78,6 +80,10 @@ impl LogPort for MemoryLog {
     async fn read(&self, ballot: Ballot, token: u64) -> Result<(), AppendError> {
         self.rounds.send((ballot, token)).await.unwrap();
         Ok(())
+    }
+
+    fn feature_level(&self) -> u32 {
+        self.level.load(Ordering::Relaxed)
     }
 
     fn is_alone(&self) -> bool {
@@ -137,6 +143,7 @@ struct Bench {
     rounds: Receiver<(Ballot, u64)>,
     leader: Arc<Mutex<Option<String>>>,
     asked: Arc<AtomicU32>,
+    level: Arc<AtomicU32>,
 }
 
 fn bench() -> Bench {
@@ -147,6 +154,7 @@ fn bench_for(max_leading: Duration) -> Bench {
     let (rounds_in, rounds) = bounded(100);
     let others = Arc::default();
     let asked = Arc::default();
+    let level = Arc::new(AtomicU32::new(1));
     let leader = Arc::default();
     let (log, log_events) = bounded(1_000);
     let (driver, driver_events) = bounded(1_000);
@@ -166,6 +174,7 @@ fn bench_for(max_leading: Duration) -> Bench {
         others: Arc::clone(&others),
         rounds: rounds_in,
         asked: Arc::clone(&asked),
+        level: Arc::clone(&level),
     };
     let fake = Arc::new(FakeDriver {
         commands,
@@ -196,6 +205,7 @@ fn bench_for(max_leading: Duration) -> Bench {
         rounds,
         leader,
         asked,
+        level,
     }
 }
 
@@ -555,5 +565,65 @@ fn who_cannot_hand_over_leads_on() {
             })
             .await;
         }
+    });
+}
+
+#[test]
+fn what_a_newer_program_wrote_is_not_applied_and_ends_nothing() {
+    rt::block_on(async {
+        let bench = bench();
+        *bench.others.lock().unwrap() = Some(Others {
+            leader: Some(4),
+            ..Others::default()
+        });
+        bench.log.send(announcement(4, 1)).await.unwrap();
+        let handle = &bench.handle;
+        until(handle, |v| v.leader.as_deref() == Some("there4:8081")).await;
+        let newer = Record::Ops {
+            version: 2,
+            ops: Vec::new(),
+        };
+        let learned = |position, payload: Vec<u8>| LogEvent::Learned {
+            position: Position(position),
+            ballot: Ballot::ZERO,
+            ticket: None,
+            payload: payload.into(),
+        };
+        let above = stamp::feature_level() + 1;
+        let newer = learned(2, encode_at(&newer, above));
+        bench.log.send(newer).await.unwrap();
+        until(handle, |v| v.replica == OUTDATED).await;
+        // What it could read builds on what it could not.
+        bench.log.send(announcement(5, 3)).await.unwrap();
+        let voting = LogEvent::Status(ReplicaStatus::Voting);
+        bench.log.send(voting).await.unwrap();
+        let turned = handle.last_turn();
+        soon(async {
+            while handle.last_turn() == turned {
+                rt::sleep(Duration::from_millis(5)).await;
+            }
+        })
+        .await;
+        assert_eq!(handle.view().replica, OUTDATED);
+        assert_eq!(handle.tables().version(), 1, "nothing behind it is applied");
+        assert_eq!(handle.view().lifecycle, Lifecycle::StoragePrepared);
+        // The log would never let it: but if it did, nothing may be decided from old tables.
+        let ballot = bench.ballot;
+        bench.log.send(LogEvent::Leading { ballot }).await.unwrap();
+        let ended = soon(bench.fiber.join()).await;
+        assert!(matches!(ended, Err(RunError::Outdated(it)) if it == above));
+    });
+}
+
+#[test]
+fn entries_are_written_for_the_level_that_the_log_has_and_a_newer_log_is_not_led() {
+    rt::block_on(async {
+        let bench = bench();
+        let above = stamp::feature_level() + 1;
+        bench.level.store(above, Ordering::Relaxed);
+        let voting = LogEvent::Status(ReplicaStatus::Voting);
+        bench.log.send(voting).await.unwrap();
+        until(&bench.handle, |v| v.replica == OUTDATED).await;
+        assert!(bench.appended.try_recv().is_err());
     });
 }

@@ -89,6 +89,10 @@ mod tests {
             Err(AppendError::Closed)
         }
 
+        fn feature_level(&self) -> u32 {
+            1
+        }
+
         fn is_alone(&self) -> bool {
             true
         }

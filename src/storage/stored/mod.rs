@@ -9,12 +9,15 @@ mod tests;
 mod v1;
 
 use super::op::Op;
-use crate::base::frame;
-use serde::{Deserialize, Serialize};
+use crate::base::{frame, stamp};
+use serde::Serialize;
 use thiserror::Error;
 
 /// The largest record that is read or written, in bytes.
 pub const MAX_RECORD_BYTES: usize = 64 << 20;
+
+/// More versions than the byte that names them can tell apart are not possible.
+const VERSIONS_MAX: u32 = 127;
 
 /// What an entry of the log holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,20 +72,36 @@ pub enum StoredError {
         value: String,
     },
     /// Written by a later program.
-    #[error("record has version {0}; this program knows up to 1")]
-    Version(u8),
+    #[error("record has version {version}, this program knows up to {known}: it needs a newer one")]
+    Version {
+        /// What it says.
+        version: u32,
+        /// The newest that is known.
+        known: u32,
+    },
 }
 
 /// All versions. Never reorder, never change what is inside one.
-#[derive(Serialize, Deserialize)]
+///
+/// A version is the feature level that it takes to read it. A level whose records look like those of the one
+/// before has no variant of its own: see [`decode`].
+#[derive(Serialize)]
 enum Envelope {
     V1(v1::RecordV1),
 }
 
-/// The bytes of a record.
+/// The bytes of a record that every program reads.
 pub fn encode(record: &Record) -> Vec<u8> {
+    encode_at(record, 1)
+}
+
+/// The bytes of a record in a log that has this feature level: all its members read them.
+pub fn encode_at(record: &Record, level: u32) -> Vec<u8> {
     let envelope = Envelope::V1(v1::encode(record));
-    let payload = postcard::to_stdvec(&envelope).expect("our types have known lengths");
+    let mut payload = postcard::to_stdvec(&envelope).expect("our types have known lengths");
+    // One byte of the form that postcard gives numbers; nobody has as many levels as it cannot hold.
+    let version = level.clamp(1, VERSIONS_MAX);
+    payload[0] = u8::try_from(version - 1).unwrap_or(0);
     let mut bytes = Vec::with_capacity(frame::HEADER_BYTES + payload.len());
     frame::encode(&payload, &mut bytes);
     bytes
@@ -94,6 +113,11 @@ pub fn encode(record: &Record) -> Vec<u8> {
 ///
 /// Anything that is not exactly one whole record of a known version.
 pub fn decode(bytes: &[u8]) -> Result<Record, StoredError> {
+    decode_up_to(bytes, stamp::feature_level())
+}
+
+/// The same in a program that reads up to `known`.
+fn decode_up_to(bytes: &[u8], known: u32) -> Result<Record, StoredError> {
     let length = StoredError::Length { have: bytes.len() };
     let Some((payload, end)) = frame::decode(bytes, 0, MAX_RECORD_BYTES)? else {
         return Err(length);
@@ -101,18 +125,19 @@ pub fn decode(bytes: &[u8]) -> Result<Record, StoredError> {
     if end != bytes.len() {
         return Err(length);
     }
-    match payload.first() {
-        Some(0) => {}
-        Some(index) => return Err(StoredError::Version(index.saturating_add(1))),
-        None => return Err(length),
+    let Some((index, content)) = payload.split_first() else {
+        return Err(length);
+    };
+    let version = u32::from(*index) + 1;
+    if version > known {
+        return Err(StoredError::Version { version, known });
     }
-    let (envelope, rest) = postcard::take_from_bytes(payload).map_err(StoredError::Malformed)?;
+    // Types of the newest version that is not above the record's.
+    let (record, rest) = postcard::take_from_bytes(content).map_err(StoredError::Malformed)?;
     if !rest.is_empty() {
         return Err(StoredError::Malformed(
             postcard::Error::DeserializeBadEncoding,
         ));
     }
-    match envelope {
-        Envelope::V1(record) => v1::decode(record),
-    }
+    v1::decode(record)
 }

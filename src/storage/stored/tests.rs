@@ -474,7 +474,24 @@ fn cut_padded_and_later_records_are_refused() {
     }
     let mut later = Vec::new();
     frame::encode(&[1, 2, 3], &mut later);
-    assert_eq!(decode(&later), Err(StoredError::Version(2)));
+    let (version, known) = (2, 1);
+    assert_eq!(decode(&later), Err(StoredError::Version { version, known }));
+}
+
+#[test]
+fn a_record_is_written_in_the_version_of_the_logs_level_and_read_by_programs_of_that_level_only() {
+    for record in records() {
+        assert_eq!(encode_at(&record, 1), encode(&record));
+        let bytes = encode_at(&record, 2);
+        let (version, known) = (2, 1);
+        let unread = Err(StoredError::Version { version, known });
+        assert_eq!(decode_up_to(&bytes, 1), unread);
+        assert_eq!(decode_up_to(&bytes, 2).as_ref(), Ok(&record));
+        assert_eq!(decode_up_to(&encode(&record), 2), Ok(record));
+    }
+    let record = records().remove(0);
+    assert_eq!(encode_at(&record, 0), encode(&record));
+    assert!(decode_up_to(&encode_at(&record, 1000), 1000).is_ok());
 }
 
 #[test]
