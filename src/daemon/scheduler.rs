@@ -466,12 +466,18 @@ async fn serve(plan: Plan, signals: Receiver<Signal>) -> Result<(), Failure> {
         replicas: peers.route(Protocol::Replica),
         operators: peers.route(Protocol::Control),
     });
+    // Meanwhile nobody may take this scheduler for a sick one.
+    let (opened, is_opened) = Shutdown::new();
+    let alive = crate::http::serve_opening(http.try_clone()?, is_opened);
+    let alive = rt::spawn("http while opening", alive);
     // Reading and proving the whole log blocks.
     let opening = rt::unblock(move || replog::open(log, reach, Rng::from_os()));
     let (log, log_events) = notifier
         .during(&reading, opening)
         .await
         .map_err(|e| Failure::new(format!("cannot open the log at {}: {e}", path.display())))?;
+    opened.fire();
+    alive.join().await?;
     let key = if log.status() == ReplicaStatus::Empty && !plan.key_file.exists() {
         // No agent is of use before the log is initialised, which makes the key. One that is there already
         // is used, so that agents that wait are not told that theirs is wrong.

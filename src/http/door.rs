@@ -5,7 +5,7 @@ use super::{graph, gzip, routes};
 use crate::base::clock::{self, Instant};
 use crate::base::stats::{Registry, Sliding};
 use crate::net::http1::{self, Answer, Body, Drained, Handler, Limits, Method};
-use crate::rt::{self, Shutdown};
+use crate::rt::{self, Shutdown, Worker};
 use nix::sys::resource::{Resource, getrlimit};
 use std::borrow::Cow;
 use std::io;
@@ -89,17 +89,20 @@ fn within_files(mut limits: Limits) -> Limits {
 /// The codec's handler: tide behind it.
 pub(super) struct Door {
     app: Shared,
-    server: Server<Shared>,
+    server: Arc<Server<Shared>>,
     statuses: Statuses,
+    /// Where answers are made that may take long.
+    worker: Option<Worker>,
 }
 
 impl Door {
     pub(super) fn new(app: Shared) -> Self {
         let statuses = Statuses::new(app.config.stats);
         Self {
-            server: routes::server(Arc::clone(&app)),
+            server: Arc::new(routes::server(Arc::clone(&app))),
             app,
             statuses,
+            worker: Worker::start("http answers"),
         }
     }
 
@@ -135,23 +138,37 @@ impl Handler for Door {
         // As upstream does, for what is read and for what is called.
         let takes_gzip = matches!(request.method, Method::Get | Method::Post)
             && gzip::is_accepted(request.headers.first("accept-encoding"));
+        // Monitors wait for two seconds and not longer, whatever else is asked.
+        let is_probe = routes::is_probe(request.path());
         let Some(inner) = inner_request(request) else {
             return http1::Response::text(400, "malformed target\n").into();
         };
-        match self.server.respond::<_, http_types::Response>(inner).await {
-            Ok(response) => match outer_response(response).await {
-                Answer::Reply(response) if takes_gzip => gzip::pack(response).await.into(),
-                answer => answer,
-            },
-            Err(error) => {
-                log::error!("a route failed: {error}");
-                http1::Response::text(500, "internal error\n").into()
-            }
+        let answer = respond(Arc::clone(&self.server), inner, takes_gzip);
+        match &self.worker {
+            Some(worker) if !is_probe => worker.spawn("http answer", answer).join().await,
+            Some(_) | None => answer.await,
         }
     }
 
     fn answered(&self, status: u16, took: Duration) {
         self.statuses.record(status, took);
+    }
+}
+
+async fn respond(
+    server: Arc<Server<Shared>>,
+    inner: http_types::Request,
+    takes_gzip: bool,
+) -> Answer {
+    match server.respond::<_, http_types::Response>(inner).await {
+        Ok(response) => match outer_response(response).await {
+            Answer::Reply(response) if takes_gzip => gzip::pack(response).await.into(),
+            answer => answer,
+        },
+        Err(error) => {
+            log::error!("a route failed: {error}");
+            http1::Response::text(500, "internal error\n").into()
+        }
     }
 }
 

@@ -17,6 +17,7 @@ mod graph;
 mod gzip;
 mod inspect;
 mod metrics;
+mod opening;
 mod operate;
 mod pages;
 mod path;
@@ -35,4 +36,5 @@ mod routes_tests;
 
 pub use api::{ApiCall, ApiDoor, ApiReply, Boxed};
 pub use door::serve;
+pub use opening::serve_opening;
 pub use state::{HttpState, LogLevels, NoLogLevels, Operator, Source};

@@ -27,6 +27,12 @@ pub(super) fn is_leader_only(path: &str) -> bool {
     LEADER_ONLY.iter().any(|prefix| path.starts_with(prefix))
 }
 
+/// Whether monitors ask it: answered at once, from nothing that takes long.
+pub(super) fn is_probe(path: &str) -> bool {
+    let path = path.trim_end_matches('/');
+    ["/health", "/livez", "/readyz", "/leaderhealth"].contains(&path)
+}
+
 pub(super) fn server(app: Shared) -> Server<Shared> {
     let mut server = tide::with_state(app);
     server.at("/").get(to_pages);

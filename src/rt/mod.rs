@@ -7,8 +7,10 @@
 )]
 
 mod shutdown;
+mod worker;
 
 pub use shutdown::{Shutdown, ShutdownTrigger};
+pub use worker::{Worker, spawn_apart};
 
 use crate::base::clock::{self, Instant};
 use futures_lite::FutureExt;
@@ -45,15 +47,17 @@ pub fn spawn<T: Send + 'static>(
     name: &'static str,
     future: impl Future<Output = T> + Send + 'static,
 ) -> Fiber<T> {
-    Fiber(smol::spawn(async move {
-        match AssertUnwindSafe(future).catch_unwind().await {
-            Ok(value) => value,
-            Err(panic) => {
-                log::error!("fiber {name} panicked; the process ends");
-                std::panic::resume_unwind(panic)
-            }
+    Fiber(smol::spawn(named(name, future)))
+}
+
+async fn named<T>(name: &'static str, future: impl Future<Output = T>) -> T {
+    match AssertUnwindSafe(future).catch_unwind().await {
+        Ok(value) => value,
+        Err(panic) => {
+            log::error!("fiber {name} panicked; the process ends");
+            std::panic::resume_unwind(panic)
         }
-    }))
+    }
 }
 
 /// Runs `future` on this thread until it ends.

@@ -5,13 +5,13 @@ use crate::chaos::{
     Job, insist, judge_the_end, load, repeat_everything, service_line, steady_tasks, verdict,
 };
 use crate::job::{create, status_of};
-use crate::world::{World, exchange, free_ports, now, text, wait};
+use crate::world::{AURORA, World, exchange, free_ports, now, text, wait};
 use aurora::base::rng::Rng;
 use aurora::thrift::api::ScheduleStatus;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Child;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -19,21 +19,25 @@ use std::time::Duration;
 const SIZE: usize = 3;
 
 /// One of the schedulers.
-struct Member {
-    http: u16,
+pub struct Member {
+    pub http: u16,
     peer: u16,
+    /// The version that is started.
+    pub program: PathBuf,
     child: Option<Child>,
 }
 
 /// All of them, with the world in which they live.
-struct Ensemble {
-    world: World,
-    members: Vec<Member>,
+pub struct Ensemble {
+    pub world: World,
+    pub members: Vec<Member>,
+    /// Flags of every scheduler.
+    pub flags: Vec<String>,
 }
 
 impl Ensemble {
     /// Initialised logs, and nothing running.
-    fn new(name: &str) -> Self {
+    pub fn new(name: &str) -> Self {
         let mut world = World::uninitialised(name);
         let ports: [u16; 2 * SIZE] = free_ports();
         let members: Vec<Member> = ports
@@ -41,11 +45,17 @@ impl Ensemble {
             .map(|pair| Member {
                 http: pair[0],
                 peer: pair[1],
+                program: AURORA.into(),
                 child: None,
             })
             .collect();
         world.doors = members.iter().map(|m| m.http).collect();
-        let ensemble = Self { world, members };
+        let flags = Vec::new();
+        let ensemble = Self {
+            world,
+            members,
+            flags,
+        };
         for index in 0..SIZE {
             ensemble.initialize(index);
         }
@@ -62,12 +72,17 @@ impl Ensemble {
         self.world.path(&format!("db{index}"))
     }
 
+    /// The port for the log's tools.
+    pub fn peer(&self, index: usize) -> u16 {
+        self.members[index].peer
+    }
+
     fn peers(&self) -> String {
         let peers = self.members.iter().map(|m| format!("127.0.0.1:{}", m.peer));
         peers.collect::<Vec<String>>().join(",")
     }
 
-    fn start(&mut self, index: usize) {
+    pub fn start(&mut self, index: usize) {
         assert!(self.members[index].child.is_none(), "it runs already");
         let member = &self.members[index];
         let mut args = self.world.scheduler_args();
@@ -86,14 +101,21 @@ impl Ensemble {
                 .all(|(name, _)| !arg.starts_with(&format!("{name}=")))
         });
         args.extend(own.iter().map(|(name, value)| format!("{name}={value}")));
-        let child = self.world.spawn(&format!("scheduler{index}"), &args);
+        args.extend(self.flags.iter().cloned());
+        let name = format!("scheduler{index}");
+        let child = self.world.spawn(&member.program, &name, &args);
         self.members[index].child = Some(child);
     }
 
-    fn start_all(&mut self) {
+    pub fn start_all(&mut self) {
         for index in 0..SIZE {
             self.start(index);
         }
+        self.start_agent();
+    }
+
+    /// An agent that knows all schedulers.
+    pub fn start_agent(&mut self) {
         let scheduler = format!("-scheduler={}", self.peers());
         let mut args = self.world.agent_args();
         args.retain(|arg| !arg.starts_with("-scheduler="));
@@ -109,7 +131,7 @@ impl Ensemble {
         self.members.iter().position(leads)
     }
 
-    fn wait_for_leader(&self) -> usize {
+    pub fn wait_for_leader(&self) -> usize {
         let mut leader = None;
         wait("a leader", || {
             leader = self.leader();
@@ -119,7 +141,7 @@ impl Ensemble {
     }
 
     /// SIGKILL, and waits until it is gone.
-    fn kill(&mut self, index: usize) {
+    pub fn kill(&mut self, index: usize) {
         if let Some(mut child) = self.members[index].child.take() {
             child.kill().unwrap();
             child.wait().unwrap();
@@ -141,7 +163,7 @@ impl Ensemble {
     }
 
     /// Whether every scheduler votes.
-    fn all_vote(&self) -> bool {
+    pub fn all_vote(&self) -> bool {
         self.members.iter().all(|m| {
             let body = page(m.http, "/readyz?verbose");
             body.is_some_and(|b| b.contains("replica VOTING"))
@@ -168,13 +190,13 @@ impl Drop for Ensemble {
     }
 }
 
-fn page(port: u16, path: &str) -> Option<String> {
+pub fn page(port: u16, path: &str) -> Option<String> {
     let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
     let (_, _, body) = exchange(port, request.as_bytes()).ok()?;
     Some(String::from_utf8_lossy(&body).into_owned())
 }
 
-fn status(port: u16, path: &str) -> Option<u16> {
+pub fn status(port: u16, path: &str) -> Option<u16> {
     let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
     exchange(port, request.as_bytes())
         .ok()

@@ -100,8 +100,8 @@ impl World {
     }
 
     /// Starts a program whose log is `name`.log.
-    pub fn spawn(&self, name: &str, args: &[String]) -> Child {
-        self.start(name, args)
+    pub fn spawn(&self, program: &Path, name: &str, args: &[String]) -> Child {
+        self.start_program(program, name, args)
     }
 
     pub fn agent_args(&self) -> Vec<String> {
@@ -120,13 +120,17 @@ impl World {
     }
 
     fn start(&self, name: &str, args: &[String]) -> Child {
+        self.start_program(Path::new(AURORA), name, args)
+    }
+
+    fn start_program(&self, program: &Path, name: &str, args: &[String]) -> Child {
         let log = self.path(&format!("{name}.log"));
         let log = fs::File::options()
             .create(true)
             .append(true)
             .open(log)
             .unwrap();
-        Command::new(AURORA)
+        Command::new(program)
             .args(args)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -181,6 +185,11 @@ impl World {
     /// Both processes, for a test that ends them itself.
     pub fn take(&mut self) -> (Child, Child) {
         (self.scheduler.take().unwrap(), self.agent.take().unwrap())
+    }
+
+    /// The process of the scheduler.
+    pub fn scheduler_pid(&self) -> u32 {
+        self.scheduler.as_ref().unwrap().id()
     }
 
     /// Waits for the scheduler to end by itself and gives its status.

@@ -42,6 +42,7 @@ deb)
     chmod 0755 "$root/usr/sbin/policy-rc.d"
     must "apt reads the signed repository" quietly at apt-get update
     install_it() { to_version "$first"; }
+    install_second() { to_version "$second"; }
     to_version() {
         quietly at apt-get install -y --no-install-recommends --allow-downgrades "aurora=$1" \
             "aurora-tools=$1" "aurora-scheduler=$1" "aurora-executor=$1"
@@ -68,6 +69,7 @@ END
             --setopt=cachedir="$root.cache" --setopt=install_weak_deps=False --releasever=1 -y "$@"
     }
     install_it() { with_dnf install aurora-0.1.0; }
+    install_second() { with_dnf install aurora-0.2.0; }
     to_version() {
         case $1 in
             0.2.0) with_dnf upgrade ;;
@@ -212,6 +214,18 @@ must "$family: RUNNING again" until_ok 60 is_running
 same_task() { [ "$(executors)" = "$task" ]; }
 check "$family: it is the same task" same_task
 
+# --- files of the log
+
+if [ "$family" = deb ]; then
+    rotates() {
+        quietly at logrotate --force --state /root/logrotate.state /etc/logrotate.d/aurora-scheduler \
+            /etc/logrotate.d/aurora-executor || return 1
+        [ -s "$root/var/log/aurora/aurora-scheduler.log.1" ] && [ -s "$root/var/log/thermos/aurora-agent.log.1" ]
+    }
+    check "logrotate takes both files" rotates
+    check "and the scheduler does not notice" answers /leaderhealth 200
+fi
+
 # --- supervisors, with our recipes
 
 kill_by() { kill "-$1" "$before"; }
@@ -286,9 +300,10 @@ fi
 
 before=$(scheduler_pid)
 agent=$(agent_pid)
-echo '# an edit' >> "$root/etc/aurora/clusters.json.extra"
+program_says() { [ "$(at aurora-scheduler --version)" = "aurora-scheduler $1" ]; }
 must "$family: upgrade" to_version "$second"
 check "$family: it is the new version" has_version "$second"
+check "$family: so says the program" program_says "$second"
 restarted() { [ "$(scheduler_pid)" != "$before" ] && [ "$(agent_pid)" != "$agent" ]; }
 check "$family: both daemons are new" restarted
 must "$family: RUNNING after the upgrade" until_ok 60 is_running
@@ -300,7 +315,43 @@ check "$family: it is the old version" has_version "$first"
 check "$family: both daemons are new again" restarted
 must "$family: RUNNING after the downgrade" until_ok 60 is_running
 check "$family: it is the same task after the downgrade" same_task
-rm -f "$root/etc/aurora/clusters.json.extra"
+
+# --- a log that only the newer version reads
+
+# The new version takes its time before it writes what the old one cannot read, unless it is told not to.
+case $family in
+    deb)
+        configuration=/etc/default/aurora-scheduler
+        edit='EXTRA_SCHEDULER_ARGS="-feature_level_delay=0secs"'
+        ;;
+    rpm)
+        configuration=/etc/sysconfig/aurora-scheduler
+        edit='AURORA_FLAGS+=(-feature_level_delay=0secs)'
+        ;;
+esac
+cp "$root$configuration" "$root.configuration"
+echo "$edit" >> "$root$configuration"
+# Debian's package manager leaves an edited file alone, and so does rpm.
+must "$family: upgrade again" to_version "$second"
+kept() { grep -q feature_level_delay "$root$configuration"; }
+check "$family: an edited configuration is kept" kept
+level_is() {
+    at aurora-log status --peer=127.0.0.1:8083 --json 2>> "$log" | grep -q "\"feature_level\":$1,"
+}
+check "$family: the log's level rises" until_ok 60 level_is 2
+must "$family: RUNNING with a newer log" until_ok 60 is_running
+must "$family: downgrade below the log's level" to_version "$first"
+check "$family: the old version is healthy" until_ok 60 answers /health 200
+outdated() { http '/readyz?verbose' > /dev/null; grep -q '^replica OUTDATED$' "$root.answer"; }
+check "$family: it says that the log is newer" until_ok 60 outdated
+check "$family: and does not lead" answers /leaderhealth 502
+says_install() { grep -q 'Install the newer version again' "$root/var/log/aurora/aurora-scheduler.log"; }
+check "$family: its log says what to do" until_ok 10 says_install
+check "$family: the task does not notice" same_task
+must "$family: upgrade once more" to_version "$second"
+must "$family: RUNNING once more" until_ok 60 is_running
+check "$family: it is the same task, after a version that could not read the log" same_task
+cp "$root.configuration" "$root$configuration"
 
 # --- remove, install again, purge
 
@@ -314,7 +365,7 @@ if [ "$family" = deb ]; then
     removed() { quietly at sh /etc/init.d/aurora-scheduler start; }
     check "$family: the init script of a removed package gives 5" gives 5 removed
 fi
-must "$family: install again" install_it
+must "$family: install again" install_second
 if [ "$family" = rpm ]; then
     init aurora-scheduler start
     init aurora-agent start
@@ -335,6 +386,16 @@ if [ "$family" = deb ]; then
     no_user() { ! at getent passwd aurora; }
     check "deb: nor the user" no_user
     check "deb: nor a trace in dpkg" gives 1 quietly at sh -c 'dpkg -l | grep aurora'
+    # A machine with a real Mesos.
+    printf '#!/bin/sh\necho a real one\n' > "$root/usr/bin/mesos-log"
+    chmod 0755 "$root/usr/bin/mesos-log"
+    real() { [ "$(at mesos-log)" = "a real one" ]; }
+    must "deb: the programs beside a real Mesos" \
+        quietly at apt-get install -y --no-install-recommends "aurora-tools=$first"
+    check "deb: its mesos-log stays" real
+    check "deb: ours has its other name" quietly at aurora-log --help
+    must "deb: purge beside a real Mesos" quietly at apt-get purge -y aurora-tools
+    check "deb: its mesos-log still stays" real
 else
     must "rpm: remove again" remove_it
 fi

@@ -84,6 +84,23 @@ else
     }
     check "the scheduler's exposure is 1.5 or less" exposure
 fi
+if [ "$(id -u)" != 0 ] || lacks systemd-sysusers || lacks systemd-tmpfiles; then
+    skip "user and directories by systemd" "not root, or systemd-sysusers and systemd-tmpfiles are not installed"
+else
+    made_by_systemd() {
+        made=$work/made
+        rm -rf "$made"
+        mkdir -p "$made/etc"
+        systemd-sysusers --root="$made" "$PWD/packaging/sysusers/aurora.conf" &&
+            systemd-tmpfiles --root="$made" --create "$PWD"/packaging/tmpfiles/*.conf || return 1
+        grep -q '^aurora:.*:/var/lib/aurora:' "$made/etc/passwd" || { cat "$made/etc/passwd"; return 1; }
+        user=$(sed -n 's/^aurora:[^:]*:\([0-9]*\):.*/\1/p' "$made/etc/passwd")
+        [ "$(stat -c '%u %a' "$made/var/lib/aurora/scheduler")" = "$user 750" ] &&
+            [ "$(stat -c '%u %a' "$made/var/log/aurora")" = "$user 750" ] &&
+            [ "$(stat -c '%u %a' "$made/var/lib/aurora/agent")" = "0 755" ]
+    }
+    check "sysusers and tmpfiles make the user and the directories" made_by_systemd
+fi
 
 # --- scripts
 
@@ -132,6 +149,15 @@ completes() {
 check "bash completes" completes
 if lacks zsh; then skip "zsh completion" "zsh is not installed"; else
     check "zsh reads its completion" zsh -n "$generated/zsh/_aurora"
+    # As zsh's own set-up finds it, by its first line.
+    zsh_has() {
+        # shellcheck disable=SC2016
+        said=$(HOME=$work zsh -fc 'fpath=($1 $fpath); autoload -Uz compinit && compinit -u -d $2
+            autoload +X -U _aurora && print $_comps[aurora] $_comps[aurora-scheduler] $_comps[mesos-log]' \
+            zsh "$generated/zsh" "$work/zcompdump" 2>&1)
+        [ "$said" = "_aurora _aurora _aurora" ] || { echo "$said"; return 1; }
+    }
+    check "zsh completes" zsh_has
 fi
 if lacks fish; then skip "fish completion" "fish is not installed"; else
     fish_completes() {
@@ -226,8 +252,10 @@ if ! unshare --mount --pid --net --fork true 2>/dev/null; then
 fi
 if lacks mmdebstrap; then skip "life of an installation" "mmdebstrap is not installed"; exit; fi
 base=$work/base.tar
-if [ ! -s "$base" ]; then
-    if ! mmdebstrap --quiet --variant=minbase --include=python3,monit,supervisor \
+if [ ! -f "$base" ]; then
+    rm -rf "$base" "$base.new"
+    # By its name alone it would make a directory.
+    if ! mmdebstrap --quiet --format=tar --variant=minbase --include=python3,monit,supervisor,logrotate \
         "$(. /etc/os-release && echo "${VERSION_CODENAME:-bookworm}")" "$base.new" > "$work/base.log" 2>&1; then
         tail -n 5 "$work/base.log"
         skip "life of an installation" "no Debian tree can be made here"

@@ -10,7 +10,7 @@ cd "$(dirname "$0")/../.." || exit 2
 base=$1
 repository=$2
 work=$PWD/target/tests/packages
-limit=${AURORA_VM_LIMIT:-900}
+limit=${AURORA_VM_LIMIT:-1500}
 skip() { printf 'skipped: %s: %s\n' "a booted systemd" "$1"; exit 0; }
 
 [ "$(id -u)" = 0 ] || skip "not root"

@@ -165,7 +165,8 @@ pub fn start<L: LogPort>(
         shown: Instant::ZERO,
         stale: true,
     };
-    let fiber = rt::spawn("scheduler", scheduler.run());
+    // A long turn delays no health check and no heartbeat of the log; and health checks tell a stuck one.
+    let fiber = rt::spawn_apart("scheduler", scheduler.run());
     (handle, fiber)
 }
 

@@ -597,16 +597,9 @@ fn what_a_newer_program_wrote_is_not_applied_and_ends_nothing() {
         bench.log.send(announcement(5, 3)).await.unwrap();
         let voting = LogEvent::Status(ReplicaStatus::Voting);
         bench.log.send(voting).await.unwrap();
-        let turned = handle.last_turn();
-        soon(async {
-            while handle.last_turn() == turned {
-                rt::sleep(Duration::from_millis(5)).await;
-            }
-        })
-        .await;
+        until(handle, |v| v.lifecycle == Lifecycle::StoragePrepared).await;
         assert_eq!(handle.view().replica, OUTDATED);
         assert_eq!(handle.tables().version(), 1, "nothing behind it is applied");
-        assert_eq!(handle.view().lifecycle, Lifecycle::StoragePrepared);
         // The log would never let it: but if it did, nothing may be decided from old tables.
         let ballot = bench.ballot;
         bench.log.send(LogEvent::Leading { ballot }).await.unwrap();
