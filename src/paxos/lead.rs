@@ -25,14 +25,19 @@ pub(super) enum Answer {
 }
 
 impl Replica {
-    /// When to speak again. Nobody has to hear from a leader without peers.
+    /// When to speak again. Nobody has to hear from a leader without peers, which only raises the
+    /// feature level when it is time.
     pub(super) fn next_tick(&self, now: Instant) -> Instant {
-        if let Role::Leader(leader) = &self.role
-            && leader.peers.keys().all(|id| *id == self.me.id)
-        {
-            return Instant::FAR;
+        let soon = now + self.options.timing.heartbeat;
+        match &self.role {
+            Role::Leader(leader) if leader.peers.keys().all(|id| *id == self.me.id) => {
+                if self.configuration().feature_level >= self.options.feature_level {
+                    return Instant::FAR;
+                }
+                soon.max(leader.began + self.options.feature_level_delay)
+            }
+            Role::Candidate(_) | Role::Follower | Role::Leader(_) | Role::PreCandidate(_) => soon,
         }
-        now + self.options.timing.heartbeat
     }
 
     /// Writes values under this replica's ballot: to itself, and to every peer that has all before.

@@ -68,7 +68,7 @@ impl Ensemble {
         assert!(out.status.success(), "initialize: {}", text(&out));
     }
 
-    fn disk(&self, index: usize) -> std::path::PathBuf {
+    fn disk(&self, index: usize) -> PathBuf {
         self.world.path(&format!("db{index}"))
     }
 

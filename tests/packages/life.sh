@@ -393,7 +393,7 @@ if [ "$family" = deb ]; then
     must "deb: the programs beside a real Mesos" \
         quietly at apt-get install -y --no-install-recommends "aurora-tools=$first"
     check "deb: its mesos-log stays" real
-    check "deb: ours has its other name" quietly at aurora-log --help
+    check "deb: ours has its other name" quietly at aurora-log initialize --path=/root/other-log
     must "deb: purge beside a real Mesos" quietly at apt-get purge -y aurora-tools
     check "deb: its mesos-log still stays" real
 else

@@ -690,3 +690,30 @@ fn the_feature_level_rises_when_every_member_can_read_the_next_and_not_before() 
     };
     assert_eq!(ensemble.change(leader, add(4)), Err(unread));
 }
+
+#[test]
+fn a_lone_replica_raises_the_feature_level_too_but_not_before_its_time() {
+    let delay = SECOND * 5;
+    let mut lone = Ensemble::of(1);
+    lone.pass(SECOND);
+    assert!(lone.leader().is_some());
+    lone.crash(1);
+    let options = Options {
+        feature_level: 2,
+        feature_level_delay: delay,
+        ..Options::default()
+    };
+    let recovered = lone.node(1).durable.recovered();
+    lone.node(1).core = Some(Replica::new(recovered, options));
+    lone.call(1, Replica::start);
+    lone.pass(SECOND * 4);
+    assert!(lone.leader().is_some());
+    assert_eq!(
+        lone.configuration(1).feature_level,
+        1,
+        "the old version may still come back"
+    );
+    lone.pass(SECOND * 2);
+    assert_eq!(lone.configuration(1).feature_level, 2);
+    assert_eq!(lone.core(1).deadline(), Instant::FAR, "and then it rests");
+}
