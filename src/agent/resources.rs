@@ -133,6 +133,37 @@ pub fn parse_attributes(text: &str) -> Result<Vec<Attribute>, SpecError> {
     Ok(values.into_iter().map(attribute).collect())
 }
 
+/// Reads what a machine may take back at any time, such as `cpus:2;mem:512`, as the attribute by which the
+/// scheduler is told; `None` for nothing.
+///
+/// # Errors
+///
+/// Names the item that is neither processor time nor memory.
+pub fn parse_revocable(text: &str) -> Result<Option<Attribute>, SpecError> {
+    let mut values = BTreeSet::new();
+    for item in text.split(';').map(str::trim).filter(|i| !i.is_empty()) {
+        let error = || SpecError {
+            item: item.to_owned(),
+            text: text.to_owned(),
+            expected: "cpus:N or mem:MB, separated by semicolons",
+        };
+        let mut spec = ResourceSpec::default();
+        parse_resource(item, &mut spec).ok_or_else(error)?;
+        let value = match spec {
+            ResourceSpec {
+                cpus: Some(cpus), ..
+            } => format!("cpus:{}", cpus.as_cores()),
+            ResourceSpec {
+                ram_mb: Some(mb), ..
+            } => format!("mem:{mb}"),
+            _ => return Err(error()),
+        };
+        values.insert(value);
+    }
+    let name = "revocable".to_owned();
+    Ok((!values.is_empty()).then_some(Attribute { name, values }))
+}
+
 /// The attributes of a machine: what a flag says, and `host` unless the flag names it.
 pub fn with_host(mut attributes: Vec<Attribute>, hostname: &str) -> Vec<Attribute> {
     if attributes.iter().all(|a| a.name != "host") {
@@ -248,6 +279,18 @@ mod tests {
             (after_headroom(4096, 1024), after_headroom(512, 1024)),
             (3072, 256)
         );
+    }
+
+    #[test]
+    fn what_may_be_taken_back_is_processor_time_and_memory() {
+        let attribute = parse_revocable("cpus:1.5;mem(*):64").unwrap().unwrap();
+        let values: Vec<&str> = attribute.values.iter().map(String::as_str).collect();
+        assert_eq!(attribute.name, "revocable");
+        assert_eq!(values, ["cpus:1.5", "mem:64"]);
+        assert_eq!(parse_revocable("").unwrap(), None);
+        for text in ["disk:5", "cpus", "cpus:-1"] {
+            assert!(parse_revocable(text).is_err(), "{text}");
+        }
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Methods that change something: each becomes one command.
 
 use super::respond::{self, Refusal};
-use super::{Api, Outcome, UNSECURE, validate};
+use super::{Api, Outcome, UNSECURE, update_changes, validate};
 use crate::scheduler::{Command, SubmitError};
 use crate::thrift::convert;
 use crate::thrift::service::{AddInstances, CreateJob, KillTasks, RestartShards};
@@ -70,10 +70,14 @@ impl Api {
             Ok(job) => job,
             Err(invalid) => return refused(invalid),
         };
+        let message = match update_changes::message(args.message) {
+            Ok(message) => message,
+            Err(refusal) => return refused(refusal),
+        };
         let command = Command::KillTasks {
             job,
             instances: convert::instance_ids(&args.instances),
-            message: args.message.filter(|message| !message.is_empty()),
+            message,
             user: UNSECURE.to_owned(),
         };
         self.submit(request_id, command).await

@@ -146,7 +146,7 @@ impl Api {
     }
 }
 
-fn message(text: Option<String>) -> Result<Option<String>, Refusal> {
+pub(super) fn message(text: Option<String>) -> Result<Option<String>, Refusal> {
     let text = text.filter(|text| !text.is_empty());
     match text.as_ref().map_or(0, |text| text.chars().count()) {
         0..=MAX_MESSAGE => Ok(text),

@@ -10,6 +10,7 @@ use crate::agent::limits::LimitConfig;
 use crate::agent::resources;
 use crate::agent::session::{Drain, Timing};
 use crate::agent::{self, AgentOptions};
+use crate::model::Attribute;
 use crate::net::keys::{self, KeyKind};
 use crate::rt::{self, Shutdown};
 use nix::sys::signal::Signal;
@@ -114,13 +115,24 @@ fn options(flags: &Values) -> Result<AgentOptions, Failure> {
         key,
         resources: resources::parse_resources(flags.text("resources").unwrap_or(""))
             .map_err(|e| bad("resources", &e))?,
-        attributes: resources::parse_attributes(flags.text("attributes").unwrap_or(""))
-            .map_err(|e| bad("attributes", &e))?,
+        attributes: attributes(flags)?,
         observer: observer(flags)?,
         kill_tasks_on_exit: flags.is_on("kill_tasks_on_exit"),
         drain: Drain::default(),
         timing: Timing::default(),
     })
+}
+
+/// The machine's attributes, what it may take back among them.
+fn attributes(flags: &Values) -> Result<Vec<Attribute>, Failure> {
+    let text = flags.text("attributes").unwrap_or("");
+    let mut attributes =
+        resources::parse_attributes(text).map_err(|e| Failure::new(format!("-attributes: {e}")))?;
+    let text = flags.text("revocable_resources").unwrap_or("");
+    let revocable = resources::parse_revocable(text)
+        .map_err(|e| Failure::new(format!("-revocable_resources: {e}")))?;
+    attributes.extend(revocable);
+    Ok(attributes)
 }
 
 fn limits(flags: &Values) -> Result<LimitConfig, Failure> {

@@ -9,6 +9,7 @@ mod log_tool;
 mod logging;
 mod notify;
 mod observer;
+mod placing;
 mod probe;
 mod quickstart;
 mod replica_key;

@@ -3,7 +3,7 @@
 use super::exit::{self, Failure};
 use super::flags::{SCHEDULER_FLAGS, Values, help};
 use super::notify::{Advice, Notifier};
-use super::{log_tool, logging, replica_key, signals};
+use super::{log_tool, logging, placing, replica_key, signals};
 use crate::api::{Api, ApiConfig};
 use crate::base::backoff::Backoff;
 use crate::base::rng::Rng;
@@ -11,6 +11,7 @@ use crate::base::stats;
 use crate::domain::cron::Zone;
 use crate::domain::flapping::Flapping;
 use crate::domain::sla::{Metric, SlaRules, Wanted};
+use crate::domain::tier::Tiers;
 use crate::domain::validate::{ContainerType, EnvironmentRule, Rules};
 use crate::driver::embedded::{EmbeddedDriver, EmbeddedOptions};
 use crate::executor::flags::ExecutorFlags;
@@ -91,7 +92,11 @@ struct Plan {
     cors_origin: Option<String>,
     coordinator_timeout: Duration,
     sla_metrics: (Wanted, Duration),
+    /// How often consumption and empty slots are reckoned.
+    usage_intervals: (Duration, Duration),
     max_leading: Duration,
+    /// How long a Mesos master is waited for, if one is named.
+    awaits_master: Option<Duration>,
     log_level: LevelFilter,
     /// Of what was asked for and has no effect.
     warnings: Vec<String>,
@@ -121,8 +126,11 @@ impl Plan {
             Some(file) => PathBuf::from(file),
             None => log_tool::agent_key_beside(&path),
         };
-        let (executor, warnings) = executor_setup(flags)?;
-        let engine = engine_options(flags, &hostname, executor)?;
+        let (executor, mut warnings) = executor_setup(flags)?;
+        warnings.extend(placing::warnings(flags));
+        let tiers = placing::tiers(flags)?;
+        let mut engine = engine_options(flags, &hostname, executor)?;
+        placing::apply(flags, &tiers, &mut engine)?;
         Ok(Self {
             cluster: flags.required("cluster_name")?.to_owned(),
             http: SocketAddr::new(ip, flags.count("http_port")?),
@@ -141,7 +149,7 @@ impl Plan {
                 agent_timeout: flags.time("agent_timeout"),
                 ..EmbeddedOptions::default()
             },
-            api: api_config(flags)?,
+            api: api_config(flags, tiers)?,
             engine,
             hostname,
             sla_metrics: (
@@ -151,9 +159,16 @@ impl Plan {
                 },
                 flags.time("sla_stat_refresh_interval"),
             ),
+            usage_intervals: (
+                flags.time("async_task_stat_update_interval"),
+                flags.time("async_slot_stat_update_interval"),
+            ),
             coordinator_timeout: flags.time("sla_coordinator_timeout"),
             cors_origin: flags.text("enable_cors_for").map(str::to_owned),
             max_leading: flags.time("max_leading_duration"),
+            awaits_master: flags
+                .text("mesos_master_address")
+                .map(|_| flags.time("max_registration_delay")),
             log_level: log_level(flags)?,
             warnings,
         })
@@ -335,7 +350,7 @@ fn cron_zone(flags: &Values) -> Result<Arc<str>, Failure> {
     Ok(zone.name().into())
 }
 
-fn api_config(flags: &Values) -> Result<ApiConfig, Failure> {
+fn api_config(flags: &Values, tiers: Tiers) -> Result<ApiConfig, Failure> {
     let pattern = flags.text("allowed_job_environments").unwrap_or_default();
     let environments = EnvironmentRule::new(pattern)
         .map_err(|e| Failure::new(format!("-allowed_job_environments: {e}")))?;
@@ -358,6 +373,7 @@ fn api_config(flags: &Values) -> Result<ApiConfig, Failure> {
     }
     let rules = Rules {
         environments,
+        tiers,
         container_types,
         allow_docker_parameters: flags.is_on("allow_docker_parameters"),
         require_docker_use_executor: flags.is_on("require_docker_use_executor"),
@@ -497,7 +513,7 @@ async fn serve(plan: Plan, signals: Receiver<Signal>) -> Result<(), Failure> {
         address: advertised.clone(),
         agents_address: format!("{}:{}", plan.hostname, peers_port),
         max_leading: plan.max_leading,
-        awaits_master: false,
+        awaits_master: plan.awaits_master,
     };
     let (handle, running) = scheduler::start(
         options,
@@ -513,6 +529,11 @@ async fn serve(plan: Plan, signals: Receiver<Signal>) -> Result<(), Failure> {
     let (wanted, interval) = plan.sla_metrics;
     let reckoning = scheduler::publish_sla(handle.clone(), wanted, interval);
     rt::spawn("sla figures", reckoning).detach();
+    let (tasks, slots) = plan.usage_intervals;
+    let reckoning = scheduler::publish_usage(handle.clone(), tasks);
+    rt::spawn("usage figures", reckoning).detach();
+    let reckoning = scheduler::publish_slots(handle.clone(), slots);
+    rt::spawn("slot figures", reckoning).detach();
     let api = Api::new(handle.clone(), plan.api);
     let mut state = HttpState::new(
         plan.cluster,
@@ -555,7 +576,10 @@ fn failure(error: &RunError) -> Failure {
         RunError::Poisoned(_) => exit::LOG_POISONED,
         RunError::Refused(_) => exit::LOG_REFUSED,
         RunError::Append(_) => exit::NOT_LEADER,
-        RunError::Outdated(_) | RunError::Replay(_) | RunError::SourceEnded(_) => exit::FAILED,
+        RunError::NotRegistered
+        | RunError::Outdated(_)
+        | RunError::Replay(_)
+        | RunError::SourceEnded(_) => exit::FAILED,
     };
     Failure::with_status(error.to_string(), status)
 }
@@ -580,21 +604,17 @@ async fn publish_log(log: LogHandle) {
                 .gauge(name)
                 .set(i64::try_from(value).unwrap_or(i64::MAX));
         };
-        show("scheduler_log_native_append_events", stats.appends);
-        show("scheduler_log_native_append_bytes", stats.append_bytes);
-        show(
-            "scheduler_log_native_append_nanos_total",
-            stats.commit_nanos_total,
-        );
-        show(
-            "scheduler_log_native_append_nanos_last",
-            stats.commit_nanos_last,
-        );
-        show(
-            "scheduler_log_native_append_nanos_max",
-            stats.commit_nanos_max,
-        );
-        show("scheduler_log_native_commits", stats.commits);
+        show("scheduler_log_entries_written", stats.appends);
+        show("scheduler_log_bytes_written", stats.append_bytes);
+        let kept = stats.learned.saturating_sub(stats.first);
+        show("scheduler_log_un_snapshotted_transactions", kept);
+        let nanos = stats.commit_nanos_total;
+        show("scheduler_log_native_commit_nanos_total", nanos);
+        let nanos = stats.commit_nanos_last;
+        show("scheduler_log_native_commit_nanos_last", nanos);
+        let nanos = stats.commit_nanos_max;
+        show("scheduler_log_native_commit_nanos_max", nanos);
+        show("scheduler_log_native_commit_events", stats.commits);
         show("scheduler_log_native_first_position", stats.first);
         show("scheduler_log_native_learned_position", stats.learned);
         show("scheduler_log_native_disk_bytes", stats.disk_bytes);

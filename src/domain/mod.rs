@@ -15,4 +15,5 @@ pub mod quota;
 pub mod sla;
 pub mod tier;
 pub mod update;
+pub mod usage;
 pub mod validate;

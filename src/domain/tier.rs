@@ -44,6 +44,15 @@ impl Tiers {
         self.tiers.get(name).copied()
     }
 
+    /// The tier of a task that names this one; of one that names none, or none that there is, the
+    /// default.
+    pub fn of(&self, name: Option<&str>) -> Tier {
+        let named = name.and_then(|name| self.get(name));
+        named
+            .or_else(|| self.get(&self.default))
+            .unwrap_or_default()
+    }
+
     /// All tiers by name.
     pub fn iter(&self) -> impl Iterator<Item = (&str, Tier)> {
         self.tiers.iter().map(|(name, tier)| (name.as_str(), *tier))

@@ -32,6 +32,11 @@ fn show_tables(tables: &Tables, out: &mut BTreeMap<String, Value>) {
     };
     put("mem_storage_attribute_size", tables.hosts().count());
     put("mem_storage_cron_size", tables.cron_jobs().count());
+    put("mem_storage_update_size", tables.updates().count());
+    put(
+        "mem_storage_maintenance_size",
+        tables.maintenance_requests().count(),
+    );
     put("mem_storage_quota_size", tables.quotas().count());
     put("task_store_index_job_items", tables.jobs().count());
     out.insert(

@@ -12,7 +12,7 @@ pub mod update;
 
 pub use admin::{AdminCommand, Answered, Question, Ruling};
 pub use engine::{Effect, Engine, EngineOptions};
-pub use figures::publish_sla;
+pub use figures::{publish_sla, publish_slots, publish_usage};
 pub use handle::{Command, Handle, Lifecycle, NotReady, OUTDATED, SubmitError, View, request_of};
 pub use port::LogPort;
 pub use run::{Coordinators, Options, RunError, start};

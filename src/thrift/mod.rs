@@ -23,4 +23,6 @@ pub use service::Request;
 pub use value::{FieldHead, FieldInfo, Input, Kind, MAX_DEPTH, Output, Read, Value};
 
 #[cfg(test)]
+mod golden_tests;
+#[cfg(test)]
 mod tests;

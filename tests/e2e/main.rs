@@ -16,6 +16,7 @@ mod maintenance;
 mod monit;
 mod outage;
 mod programs;
+mod statistics;
 mod updates;
 mod verbs;
 mod versions;

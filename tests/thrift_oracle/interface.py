@@ -102,11 +102,16 @@ DockerContainer = 1 image:string; 2 parameters:list<DockerParameter>
 Container = 1 mesos:MesosContainer; 2 docker:DockerContainer
 Resource = 1 numCpus:double; 2 ramMb:i64; 3 diskMb:i64; 4 namedPort:string; 5 numGpus:i64
 PartitionPolicy = 1 reschedule:bool; 2 delaySecs:i64
+PercentageSlaPolicy = 1 percentage:double; 2 durationSecs:i64
+CountSlaPolicy = 1 count:i64; 2 durationSecs:i64
+CoordinatorSlaPolicy = 1 coordinatorUrl:string; 2 statusKey:string
+SlaPolicy = 1 percentageSlaPolicy:PercentageSlaPolicy; 2 countSlaPolicy:CountSlaPolicy; \
+3 coordinatorSlaPolicy:CoordinatorSlaPolicy
 TaskConfig = 28 job:JobKey; 17 owner:Identity; 7 isService:bool; 11 priority:i32; 13 maxTaskFailures:i32; \
 18 production:bool; 30 tier:string; 32 resources:set<Resource>; 20 constraints:set<Constraint>; \
 33 mesosFetcherUris:set<MesosFetcherURI>; 22 taskLinks:map<string,string>; 23 contactEmail:string; \
 25 executorConfig:ExecutorConfig; 27 metadata:set<Metadata>; 34 partitionPolicy:PartitionPolicy; \
-29 container:Container
+35 slaPolicy:SlaPolicy; 29 container:Container
 ResourceAggregate = 4 resources:set<Resource>
 JobConfiguration = 9 key:JobKey; 7 owner:Identity; 4 cronSchedule:string; 5 cronCollisionPolicy:i32; \
 6 taskConfig:TaskConfig; 8 instanceCount:i32
@@ -137,10 +142,55 @@ PendingReason = 1 taskId:string; 2 reason:string
 GetPendingReasonResult = 1 reasons:set<PendingReason>
 TierConfig = 1 name:string; 2 settings:map<string,string>
 GetTierConfigResult = 1 defaultTierName:string; 2 tiers:set<TierConfig>
+Hosts = 1 hostNames:set<string>
+HostStatus = 1 host:string; 2 mode:i32
+ListBackupsResult = 1 backups:set<string>
+StartMaintenanceResult = 1 statuses:set<HostStatus>
+DrainHostsResult = 1 statuses:set<HostStatus>
+MaintenanceStatusResult = 1 statuses:set<HostStatus>
+EndMaintenanceResult = 1 statuses:set<HostStatus>
+QueryRecoveryResult = 1 tasks:set<ScheduledTask>
+JobUpdateKey = 1 job:JobKey; 2 id:string
+QueueJobUpdateStrategy = 1 groupSize:i32
+BatchJobUpdateStrategy = 1 groupSize:i32; 2 autopauseAfterBatch:bool
+VariableBatchJobUpdateStrategy = 1 groupSizes:list<i32>; 2 autopauseAfterBatch:bool
+JobUpdateStrategy = 1 queueStrategy:QueueJobUpdateStrategy; 2 batchStrategy:BatchJobUpdateStrategy; \
+3 varBatchStrategy:VariableBatchJobUpdateStrategy
+JobUpdateSettings = 1 updateGroupSize:i32; 2 maxPerInstanceFailures:i32; 3 maxFailedInstances:i32; \
+5 minWaitInInstanceRunningMs:i32; 6 rollbackOnFailure:bool; 7 updateOnlyTheseInstances:set<Range>; \
+8 waitForBatchCompletion:bool; 9 blockIfNoPulsesAfterMs:i32; 10 slaAware:bool; \
+11 updateStrategy:JobUpdateStrategy
+JobUpdateEvent = 1 status:i32; 2 timestampMs:i64; 3 user:string; 4 message:string
+JobInstanceUpdateEvent = 1 instanceId:i32; 2 timestampMs:i64; 3 action:i32; 4 message:string
+InstanceTaskConfig = 1 task:TaskConfig; 2 instances:set<Range>
+JobUpdateState = 1 status:i32; 2 createdTimestampMs:i64; 3 lastModifiedTimestampMs:i64
+JobUpdateSummary = 5 key:JobUpdateKey; 3 user:string; 4 state:JobUpdateState; 6 metadata:set<Metadata>
+JobUpdateInstructions = 1 initialState:set<InstanceTaskConfig>; 2 desiredState:InstanceTaskConfig; \
+3 settings:JobUpdateSettings
+JobUpdate = 1 summary:JobUpdateSummary; 2 instructions:JobUpdateInstructions
+JobUpdateDetails = 1 update:JobUpdate; 2 updateEvents:list<JobUpdateEvent>; \
+3 instanceEvents:list<JobInstanceUpdateEvent>
+JobUpdateRequest = 1 taskConfig:TaskConfig; 2 instanceCount:i32; 3 settings:JobUpdateSettings; \
+4 metadata:set<Metadata>
+JobUpdateQuery = 2 role:string; 8 key:JobUpdateKey; 3 jobKey:JobKey; 4 user:string; \
+5 updateStatuses:set<i32>; 6 offset:i32; 7 limit:i32
+StartJobUpdateResult = 1 key:JobUpdateKey; 2 updateSummary:JobUpdateSummary
+GetJobUpdateSummariesResult = 1 updateSummaries:list<JobUpdateSummary>
+GetJobUpdateDetailsResult = 1 details:JobUpdateDetails; 2 detailsList:list<JobUpdateDetails>
+PulseJobUpdateResult = 1 status:i32
+GetJobUpdateDiffResult = 1 add:set<ConfigGroup>; 2 remove:set<ConfigGroup>; 3 update:set<ConfigGroup>; \
+4 unchanged:set<ConfigGroup>
+ExplicitReconciliationSettings = 1 batchSize:i32
 Result = 1 populateJobResult:PopulateJobResult; 3 scheduleStatusResult:ScheduleStatusResult; \
-4 getJobsResult:GetJobsResult; 5 getQuotaResult:GetQuotaResult; 17 roleSummaryResult:RoleSummaryResult; \
+4 getJobsResult:GetJobsResult; 5 getQuotaResult:GetQuotaResult; 6 listBackupsResult:ListBackupsResult; \
+7 startMaintenanceResult:StartMaintenanceResult; 8 drainHostsResult:DrainHostsResult; \
+9 queryRecoveryResult:QueryRecoveryResult; 10 maintenanceStatusResult:MaintenanceStatusResult; \
+11 endMaintenanceResult:EndMaintenanceResult; 17 roleSummaryResult:RoleSummaryResult; \
 18 jobSummaryResult:JobSummaryResult; 20 configSummaryResult:ConfigSummaryResult; \
-21 getPendingReasonResult:GetPendingReasonResult; 27 getTierConfigResult:GetTierConfigResult
+21 getPendingReasonResult:GetPendingReasonResult; 22 startJobUpdateResult:StartJobUpdateResult; \
+23 getJobUpdateSummariesResult:GetJobUpdateSummariesResult; \
+24 getJobUpdateDetailsResult:GetJobUpdateDetailsResult; 25 pulseJobUpdateResult:PulseJobUpdateResult; \
+26 getJobUpdateDiffResult:GetJobUpdateDiffResult; 27 getTierConfigResult:GetTierConfigResult
 ServerInfo = 1 clusterName:string; 3 statsUrlPrefix:string
 ResponseDetail = 1 message:string
 Response = 1 responseCode:i32; 5 serverInfo:ServerInfo; 3 result:Result; 6 details:list<ResponseDetail>
@@ -162,6 +212,36 @@ restartShards = 5 job:JobKey; 3 shardIds:set<i32>
 killTasks = 4 job:JobKey; 5 instances:set<i32>; 6 message:string
 addInstances = 3 key:InstanceKey; 4 count:i32
 replaceCronTemplate = 1 config:JobConfiguration
+getJobUpdateSummaries = 1 jobUpdateQuery:JobUpdateQuery
+getJobUpdateDetails = 1 key:JobUpdateKey; 2 query:JobUpdateQuery
+getJobUpdateDiff = 1 request:JobUpdateRequest
+scheduleCronJob = 1 description:JobConfiguration
+descheduleCronJob = 4 job:JobKey
+startCronJob = 4 job:JobKey
+startJobUpdate = 1 request:JobUpdateRequest; 3 message:string
+pauseJobUpdate = 1 key:JobUpdateKey; 3 message:string
+resumeJobUpdate = 1 key:JobUpdateKey; 3 message:string
+abortJobUpdate = 1 key:JobUpdateKey; 3 message:string
+rollbackJobUpdate = 1 key:JobUpdateKey; 2 message:string
+pulseJobUpdate = 1 key:JobUpdateKey
+setQuota = 1 ownerRole:string; 2 quota:ResourceAggregate
+forceTaskState = 1 taskId:string; 2 status:i32
+performBackup =
+listBackups =
+stageRecovery = 1 backupId:string
+queryRecovery = 1 query:TaskQuery
+deleteRecoveryTasks = 1 query:TaskQuery
+commitRecovery =
+unloadRecovery =
+startMaintenance = 1 hosts:Hosts
+drainHosts = 1 hosts:Hosts
+maintenanceStatus = 1 hosts:Hosts
+endMaintenance = 1 hosts:Hosts
+slaDrainHosts = 1 hosts:Hosts; 2 defaultSlaPolicy:SlaPolicy; 3 timeoutSecs:i64
+snapshot =
+triggerExplicitTaskReconciliation = 1 settings:ExplicitReconciliationSettings
+triggerImplicitTaskReconciliation =
+pruneTasks = 1 query:TaskQuery
 """
 
 
@@ -170,6 +250,17 @@ def _lines(text):
         name, _, fields = line.partition(" =")
         yield name, fields.strip()
 
+
+# Structs of which only one member may be set.
+UNIONS = {
+    "Container",
+    "Image",
+    "JobUpdateStrategy",
+    "Resource",
+    "Result",
+    "SlaPolicy",
+    "TaskConstraint",
+}
 
 TYPES = {}
 for _name, _fields in _lines(STRUCTS):

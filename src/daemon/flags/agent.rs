@@ -39,6 +39,8 @@ table! {
         "The port of the observer's pages; 0 for any, -1 for none";
     resources: Text = "", works,
         "What this machine gives to tasks, cpus:2;mem:1024;disk:4096;ports:[31000-32000]; default: detected";
+    revocable_resources: Text = "", works,
+        "What this machine gives to tasks of revocable tiers on top, cpus:2;mem:512; needs the scheduler's -receive_revocable_resources";
     sandbox_keep: Time = "7days", works,
         "How long the sandbox of an ended task is kept";
     scheduler: Text = "127.0.0.1:8083", works,

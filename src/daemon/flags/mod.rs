@@ -468,4 +468,121 @@ mod tests {
             [("hostname", "a"), ("zk_digest_credentials", "(set)")]
         );
     }
+
+    /// What upstream's scheduler has, with its defaults; `-` where it has none or names classes.
+    const UPSTREAM: &str = include_str!("../../../tests/fixtures/upstream_flags.txt");
+
+    /// Defaults that are not upstream's, on purpose.
+    const OURS: &[(&str, &str)] = &[
+        // An ephemeral port is of no use to anybody who does not read the log.
+        ("http_port", "8081"),
+        // Executors are small and start fast; leaders are ready at once.
+        ("max_reschedule_task_delay_on_startup", "0secs"),
+        ("thermos_executor_cpu", "0.01"),
+        ("thermos_executor_ram", "8MB"),
+        // Written out where upstream's table says "all three".
+        ("sla_prod_metrics", "JOB_UPTIMES,PLATFORM_UPTIME,MEDIANS"),
+    ];
+
+    /// Flags that restrict access or redirect work: each works or stops the start, and is never ignored.
+    const GUARDED: &[&str] = &[
+        "allow_container_volumes",
+        "allow_docker_parameters",
+        "allow_gpu_resource",
+        "allowed_container_types",
+        "allowed_job_environments",
+        "custom_executor_config",
+        "default_docker_parameters",
+        "enable_cors_for",
+        "enable_mesos_fetcher",
+        "framework_authentication_file",
+        "global_container_mounts",
+        "http_authentication_mechanism",
+        "ip",
+        "kerberos_server_keytab",
+        "kerberos_server_principal",
+        "max_tasks_per_job",
+        "mesos_master_address",
+        "mesos_role",
+        "native_log_zk_group_path",
+        "offer_set_module",
+        "preemption_slot_finder_modules",
+        "require_docker_use_executor",
+        "serverset_path",
+        "shiro_after_auth_filter",
+        "shiro_credentials_matcher",
+        "shiro_ini_path",
+        "shiro_realm_modules",
+        "task_assigner_modules",
+        "thrift_method_interceptor_modules",
+        "tier_config",
+        "webhook_config",
+        "zk_chroot_path",
+        "zk_digest_credentials",
+        "zk_endpoints",
+        "zk_in_proc",
+    ];
+
+    fn upstream() -> impl Iterator<Item = (&'static str, &'static str)> {
+        UPSTREAM.lines().filter_map(|line| line.split_once(' '))
+    }
+
+    #[test]
+    fn every_flag_of_upstream_is_known_with_its_default_and_said_in_the_help() {
+        let text = help("aurora-scheduler", "", SCHEDULER_FLAGS);
+        assert_eq!(upstream().count(), 137);
+        for (name, theirs) in upstream() {
+            let flag = find(SCHEDULER_FLAGS, name);
+            let flag = flag.unwrap_or_else(|| panic!("-{name} is not known"));
+            let ours = OURS.iter().find(|(own, _)| *own == name);
+            let wanted = ours.map_or(theirs, |(_, ours)| *ours);
+            let wanted = wanted.trim_matches('-');
+            if ours.is_some() || wanted.is_empty() || !flag.default.is_empty() {
+                assert_eq!(flag.default, wanted, "-{name}");
+            }
+            assert!(
+                text.contains(&format!("\n  -{name}=")),
+                "-{name} in the help"
+            );
+            assert!(flag.help.len() > 4, "-{name}");
+        }
+        for flag in SCHEDULER_FLAGS {
+            assert!(text.contains(&format!("\n  -{}=", flag.name)));
+        }
+    }
+
+    #[test]
+    fn a_flag_works_or_is_accepted_with_one_warning_or_stops_the_start() {
+        for (name, _) in upstream() {
+            let flag = find(SCHEDULER_FLAGS, name).unwrap();
+            let value = match flag.kind {
+                Kind::Bool if flag.default == "true" => "false",
+                Kind::Bool => "true",
+                Kind::Data => "3MB",
+                Kind::Float | Kind::Int => "3",
+                Kind::Text => "x",
+                Kind::Time => "3secs",
+            };
+            let parsed = parse(&[&format!("-{name}={value}")]);
+            match flag.standing {
+                Standing::Works => assert_eq!(parsed.unwrap().warnings(), [""; 0], "-{name}"),
+                Standing::Idle(why) => {
+                    let guarded = GUARDED.contains(&name);
+                    assert!(!guarded, "-{name} would only look like what it says");
+                    let warnings = parsed.unwrap().warnings();
+                    assert_eq!(warnings.len(), 1, "-{name}");
+                    assert!(warnings[0].contains(name) && warnings[0].contains(why));
+                    assert!(
+                        !why.contains("not in this version"),
+                        "-{name} says nothing of what to use instead"
+                    );
+                }
+                Standing::Stops(_) => {
+                    let error = parsed.unwrap_err();
+                    assert!(matches!(error, FlagError::Stops { .. }), "-{name}");
+                    assert!(error.to_string().contains(name) && !error.to_string().contains('\n'));
+                }
+            }
+        }
+    }
 }

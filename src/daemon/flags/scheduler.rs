@@ -17,9 +17,9 @@ table! {
         "Permitted container union members";
     allowed_job_environments: Text = "^(prod|devel|test|staging\\d*)$", works,
         "Environment names (full match)";
-    async_slot_stat_update_interval: Time = "1mins", idle("what it tunes is not in this version yet"),
+    async_slot_stat_update_interval: Time = "1mins", works,
         "Empty-slot stats period";
-    async_task_stat_update_interval: Time = "1hrs", idle("what it tunes is not in this version yet"),
+    async_task_stat_update_interval: Time = "1hrs", works,
         "Resource consumption stats period";
     async_worker_threads: Int = "8", idle("this scheduler has no such thread pool"),
         "Shared async pool (events, timers)";
@@ -45,7 +45,7 @@ table! {
         "Executor JSON";
     default_docker_parameters: Text = "", stops("run containers without these parameters"),
         "Used when job gives none";
-    dlog_max_entry_size: Data = "512KB", idle("what it tunes is not in this version yet"),
+    dlog_max_entry_size: Data = "512KB", idle("entries need no frames: snapshots are written in small chunks, and a batch ends at 2 MB"),
         "Frame threshold";
     dlog_snapshot_interval: Time = "1hrs", works,
         "Snapshot period";
@@ -57,10 +57,10 @@ table! {
         "Allow fetcher URIs in jobs";
     enable_preemptor: Bool = "true", works,
         "Preemption";
-    enable_revocable_cpus: Bool = "true", idle("what it tunes is not in this version yet"),
-        "CPU type may be revocable";
-    enable_revocable_ram: Bool = "false", idle("what it tunes is not in this version yet"),
-        "RAM type may be revocable";
+    enable_revocable_cpus: Bool = "true", works,
+        "Tasks of revocable tiers take processor time from what machines may take back";
+    enable_revocable_ram: Bool = "false", works,
+        "Tasks of revocable tiers take memory from what machines may take back";
     enable_update_affinity: Bool = "false", works,
         "Updated instances come back to the machine they were on, if they fit there";
     executor_user: Text = "root", idle("it concerns a Mesos master, and the embedded driver is in use"),
@@ -89,7 +89,7 @@ table! {
         "Minimum retention";
     history_prune_threshold: Time = "2days", works,
         "Maximum retention";
-    hold_offers_forever: Bool = "false", idle("offers of our own agents stand until they are used"),
+    hold_offers_forever: Bool = "false", idle("our own agents offer what they have for as long as they are connected; nothing is held or declined"),
         "Never decline held offers";
     host_maintenance_polling_interval: Time = "1mins", works,
         "Drain poll";
@@ -127,21 +127,21 @@ table! {
         "How long a scheduler leads before it hands over to another; alone, it leads on";
     max_parallel_coordinated_maintenance: Int = "10", works,
         "Coordinator pool & lock stripes";
-    max_registration_delay: Time = "1mins", idle("the embedded driver needs no registration"),
-        "Max registration delay";
-    max_reschedule_task_delay_on_startup: Time = "30secs", idle("what it tunes is not in this version yet"),
-        "Random start-up spread";
+    max_registration_delay: Time = "1mins", works,
+        "How long a scheduler with -mesos_master_address waits to be registered before it ends";
+    max_reschedule_task_delay_on_startup: Time = "0secs", works,
+        "How far first attempts are spread after a start; upstream needed 30secs";
     max_saved_backups: Int = "48", idle("this version writes no backups yet"),
         "Max saved backups";
-    max_schedule_attempts_per_sec: Float = "40.0", idle("what it tunes is not in this version yet"),
-        "Max schedule attempts per sec";
+    max_schedule_attempts_per_sec: Float = "40.0", works,
+        "Attempts to place a group of tasks, per second";
     max_schedule_penalty: Time = "1mins", works,
         "Max schedule penalty";
     max_sla_duration_secs: Time = "2hrs", works,
         "(a time amount despite the name)";
-    max_status_update_batch_size: Int = "1000", idle("what it tunes is not in this version yet"),
+    max_status_update_batch_size: Int = "1000", idle("whatever has come shares the next entry of the log; there is no batch to size"),
         "Max status update batch size";
-    max_task_event_batch_size: Int = "300", idle("what it tunes is not in this version yet"),
+    max_task_event_batch_size: Int = "300", idle("whatever has come shares the next entry of the log; there is no batch to size"),
         "Max task event batch size";
     max_tasks_per_job: Int = "4000", works,
         "Max tasks per job";
@@ -151,11 +151,11 @@ table! {
         "Fixed default (5×4000), not tied to the flag value";
     mesos_driver: Text = "SCHEDULER_DRIVER", idle("it concerns a Mesos master, and the embedded driver is in use"),
         "Mesos driver";
-    mesos_master_address: Text = "", stops("run tasks on this machine instead of the Mesos cluster"),
-        "Host:port or zk://";
+    mesos_master_address: Text = "", works,
+        "Host:port or zk:// of a Mesos master: turns the embedded driver off. There is no other one yet: the scheduler waits for registration";
     mesos_role: Text = "", stops("run tasks on this machine instead of the Mesos cluster"),
         "Mesos role";
-    min_offer_hold_time: Time = "5mins", idle("offers of our own agents stand until they are used"),
+    min_offer_hold_time: Time = "5mins", idle("our own agents offer what they have for as long as they are connected; nothing is held or declined"),
         "Min offer hold time";
     min_required_instances_for_sla_check: Int = "20", works,
         "Min required instances for sla check";
@@ -175,17 +175,17 @@ table! {
         "Native log write timeout";
     native_log_zk_group_path: Text = "", stops("run a log without its other replicas"),
         "Native log zk group path";
-    offer_filter_duration: Time = "5secs", idle("offers of our own agents stand until they are used"),
+    offer_filter_duration: Time = "5secs", idle("our own agents offer what they have for as long as they are connected; nothing is held or declined"),
         "Offer filter duration";
-    offer_hold_jitter_window: Time = "1mins", idle("offers of our own agents stand until they are used"),
+    offer_hold_jitter_window: Time = "1mins", idle("our own agents offer what they have for as long as they are connected; nothing is held or declined"),
         "Offer hold jitter window";
-    offer_order: Text = "RANDOM", idle("what it tunes is not in this version yet"),
-        "Offer order";
+    offer_order: Text = "RANDOM", works,
+        "The order in which machines are tried: CPU, MEMORY, DISK, REVOCABLE_CPU (the fullest first), RANDOM (in turn)";
     offer_reservation_duration: Time = "3mins", works,
         "Preemption reservation";
     offer_set_module: Text = "", stops("place tasks by other rules"),
         "Extension";
-    offer_static_ban_cache_max_size: Int = "9223372036854775807", idle("offers of our own agents stand until they are used"),
+    offer_static_ban_cache_max_size: Int = "9223372036854775807", idle("a group remembers one number in place of a list of bans"),
         "Offer static ban cache max size";
     partition_aware: Bool = "false", idle("it concerns a Mesos master, and the embedded driver is in use"),
         "Partition aware";
@@ -207,8 +207,8 @@ table! {
         "Preemption slot search initial delay";
     preemption_slot_search_interval: Time = "1mins", works,
         "Preemption slot search interval";
-    receive_revocable_resources: Bool = "false", idle("it concerns a Mesos master, and the embedded driver is in use"),
-        "Capability";
+    receive_revocable_resources: Bool = "false", works,
+        "Uses what agents offer by -revocable_resources; without it tasks of revocable tiers wait";
     reconciliation_explicit_batch_interval: Time = "5secs", idle("agents answer at their own pace"),
         "Reconciliation explicit batch interval";
     reconciliation_explicit_batch_size: Int = "1000", works,
@@ -225,7 +225,7 @@ table! {
         "The key that all replicas of the log share; see aurora-log initialize";
     require_docker_use_executor: Bool = "true", works,
         "Require docker use executor";
-    scheduling_max_batch_size: Int = "3", idle("what it tunes is not in this version yet"),
+    scheduling_max_batch_size: Int = "3", idle("whatever has come shares the next entry of the log; there is no batch to size"),
         "Attempts per write";
     serverset_endpoint_name: Text = "http", idle("it concerns ZooKeeper, which is not in use"),
         "Endpoint key and web UI scheme";
@@ -239,7 +239,7 @@ table! {
         "Shiro ini path";
     shiro_realm_modules: Text = "", stops("leave the scheduler open to everyone"),
         "Shiro realm modules";
-    sla_aware_action_max_batch_size: Int = "300", idle("what it tunes is not in this version yet"),
+    sla_aware_action_max_batch_size: Int = "300", idle("whatever has come shares the next entry of the log; there is no batch to size"),
         "(release notes call it max_update_action_batch_size)";
     sla_aware_kill_non_prod: Bool = "false", works,
         "Sla aware kill non prod";
@@ -255,9 +255,9 @@ table! {
         "Sla prod metrics";
     sla_stat_refresh_interval: Time = "1mins", works,
         "Sla stat refresh interval";
-    stat_retention_period: Time = "1hrs", idle("what it tunes is not in this version yet"),
+    stat_retention_period: Time = "1hrs", idle("series are sampled every 10 seconds and kept for an hour; use /metrics with Prometheus for more"),
         "Time series retention";
-    stat_sampling_interval: Time = "1secs", idle("what it tunes is not in this version yet"),
+    stat_sampling_interval: Time = "1secs", idle("series are sampled every 10 seconds and kept for an hour; use /metrics with Prometheus for more"),
         "Stat sampling interval";
     task_assigner_modules: Text = "", stops("place tasks by other rules"),
         "Extension";
@@ -275,15 +275,15 @@ table! {
         "Thermos home in sandbox";
     thrift_method_interceptor_modules: Text = "", stops("run without the interceptors"),
         "Extension";
-    tier_config: Text = "", stops("run tasks in other tiers than the file names"),
-        "Tier config";
+    tier_config: Text = "", works,
+        "A JSON file of tiers: {\"default\": name, \"tiers\": {name: {\"preemptible\": bool, \"revocable\": bool}}}; default: preferred, preemptible, revocable";
     tls_certificate_file: Text = "", stops("serve without encryption"),
         "Certificate for HTTPS";
     tls_key_file: Text = "", stops("serve without encryption"),
         "Key for HTTPS";
     transient_task_state_timeout: Time = "5mins", works,
         "Transient task state timeout";
-    unavailability_threshold: Time = "6mins", idle("what it tunes is not in this version yet"),
+    unavailability_threshold: Time = "6mins", idle("our agents announce no unavailability; use aurora_admin host_drain or sla_host_drain"),
         "Unavailability threshold";
     unreachable_agent_grace: Time = "75secs", works,
         "Tasks of an agent that is gone this long are PARTITIONED";

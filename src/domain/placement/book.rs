@@ -5,6 +5,7 @@
 //! instead of a list of bans: an attempt looks at what changed since, not at the cluster. Placing a task
 //! changes its machine, which so moves to the end: tasks spread over the machines in turn.
 
+use super::order::{OfferOrder, Ranked};
 use super::veto::{Demand, Host, Limits, NearestFit, VetoKind, evaluate};
 use crate::model::{
     AgentId, AgentSession, Attribute, ConstraintKind, MaintenanceMode, Ports, Resources, TaskConfig,
@@ -65,7 +66,7 @@ impl Scan {
 }
 
 /// What is searched for.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct Search<'a, F, S> {
     /// The task.
     pub demand: Demand<'a>,
@@ -75,6 +76,29 @@ pub struct Search<'a, F, S> {
     pub free: F,
     /// Machines that must not be taken now; to end that, [`Book::touch`] them.
     pub skip: S,
+    /// Which of those that do is taken; if empty, the one that has not changed for longest.
+    pub order: &'a [OfferOrder],
+    /// What a machine has left of each kind, for the order alone.
+    pub rank: &'a dyn Fn(&Machine) -> (Resources, Resources),
+}
+
+impl<F, S> Search<'_, F, S> {
+    /// Whether a machine comes before one that was found earlier; those about to leave come last.
+    fn prefers(&self, new: (bool, &Machine), known: (bool, &Machine)) -> bool {
+        let ranked = |machine| {
+            let (free, revocable) = (self.rank)(machine);
+            Ranked {
+                agent: &machine.agent,
+                free,
+                revocable,
+            }
+        };
+        let by_order = || {
+            let (new, known) = (ranked(new.1), ranked(known.1));
+            OfferOrder::compare(self.order, &new, &known)
+        };
+        new.0.cmp(&known.0).then_with(by_order).is_lt()
+    }
 }
 
 impl Book {
@@ -200,7 +224,7 @@ impl Book {
         F: Fn(&Machine) -> Resources,
         S: Fn(&Machine) -> bool,
     {
-        let mut last_resort = None;
+        let mut last_resort: Option<(bool, &Machine)> = None;
         for (at, agent) in self.by_change.range(scan.seen + 1..) {
             let Some((_, machine)) = self.machines.get(agent) else {
                 continue;
@@ -220,10 +244,15 @@ impl Book {
             };
             let vetoes = evaluate(&search.demand, &host, search.limits);
             if vetoes.is_empty() {
-                if machine.mode == MaintenanceMode::None {
+                let is_leaving = machine.mode != MaintenanceMode::None;
+                if !is_leaving && search.order.is_empty() {
                     return Some(machine);
                 }
-                last_resort.get_or_insert((*at, machine));
+                let is_first =
+                    last_resort.is_none_or(|known| search.prefers((is_leaving, machine), known));
+                if is_first {
+                    last_resort = Some((is_leaving, machine));
+                }
                 continue;
             }
             for veto in &vetoes {
@@ -298,6 +327,8 @@ mod tests {
             limits: None,
             free: |_: &Machine| of(one),
             skip: |machine: &Machine| machine.agent.as_str() == "kept",
+            order: &[],
+            rank: &|_: &Machine| Default::default(),
         };
         let found = book.find(&search, &mut NearestFit::default(), scan);
         found.map(|machine| machine.host.to_string())

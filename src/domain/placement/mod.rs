@@ -4,9 +4,11 @@
 //! And a machine is a standing total, of which any number of tasks may take a share.
 
 mod book;
+mod order;
 mod veto;
 
 pub use book::{Book, Machine, Scan, Search};
+pub use order::{OfferOrder, Ranked};
 pub use veto::{Demand, Host, Limits, NearestFit, Veto, VetoKind, evaluate};
 
 use crate::base::rng::Rng;

@@ -304,8 +304,8 @@ mod tests {
                     tiers: &Tiers::default(),
                 };
                 let free = machine(number).total.minus(used);
-                let none = Resources::default();
-                let victims = super::super::choose(&eligible, &need, free, here(), none);
+                let freed = |victim: &TaskConfig| cost(victim, Resources::default());
+                let victims = super::super::choose(&eligible, &need, free, here(), freed);
                 let listed = found.iter().filter(|a| ***a == agent(number)).count();
                 let anybody = here().any(|task| eligible.takes(&task.config));
                 if victims.is_some() && anybody {

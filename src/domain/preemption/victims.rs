@@ -1,6 +1,5 @@
 //! Who must give way on one machine.
 
-use super::index::cost;
 use crate::domain::tier::{Tier, Tiers};
 use crate::model::{Resources, ScheduleStatus, ScheduledTask, TaskConfig};
 use std::cmp::Reverse;
@@ -18,10 +17,7 @@ pub struct Eligible<'a> {
 impl Eligible<'_> {
     /// The tier of a task; of one that names none, or none that there is, the default.
     pub(super) fn tier(tiers: &Tiers, config: &TaskConfig) -> Tier {
-        let named = config.tier.as_deref().and_then(|name| tiers.get(name));
-        named
-            .or_else(|| tiers.get(tiers.default_name()))
-            .unwrap_or_default()
+        tiers.of(config.tier.as_deref())
     }
 
     /// Whether `victim` must give way.
@@ -43,19 +39,20 @@ impl Eligible<'_> {
 /// that are eligible are not enough. Empty if nobody must end.
 ///
 /// The largest go first, by processor time, memory, disk, ports and GPUs in this order; of equal ones
-/// those of lower priority. Tasks that already make room are no victims.
+/// those of lower priority. Tasks that already make room are no victims. `freed` is what the end of one
+/// would free.
 pub fn choose<'a>(
     eligible: &Eligible<'_>,
     need: &Resources,
     free: Resources,
     tasks: impl Iterator<Item = &'a Arc<ScheduledTask>>,
-    overhead: Resources,
+    freed: impl Fn(&TaskConfig) -> Resources,
 ) -> Option<Vec<Arc<ScheduledTask>>> {
     use ScheduleStatus::{Assigned, Running, Starting};
     let mut victims: Vec<(Resources, &Arc<ScheduledTask>)> = tasks
         .filter(|task| matches!(task.status, Assigned | Starting | Running))
         .filter(|task| eligible.takes(&task.config))
-        .map(|task| (cost(&task.config, overhead), task))
+        .map(|task| (freed(&task.config), task))
         .collect();
     victims.sort_by(|(a, x), (b, y)| {
         let key = |r: &Resources| Reverse((r.cpus, r.ram_mb, r.disk_mb, r.ports, r.gpus));
@@ -162,7 +159,8 @@ mod tests {
             tiers: &Tiers::default(),
         };
         let none = Resources::default();
-        let victims = choose(&eligible, &amount(need), amount(free), tasks.iter(), none)?;
+        let freed = |victim: &TaskConfig| super::super::index::cost(victim, none);
+        let victims = choose(&eligible, &amount(need), amount(free), tasks.iter(), freed)?;
         Some(victims.iter().map(|task| task.instance).collect())
     }
 

@@ -3,6 +3,7 @@
 //! How many instances a job may have depends on those it has, so that is for the scheduler to check.
 //! Pure functions over descriptions that have been parsed; the messages are part of the interface.
 
+mod bounds;
 mod environment;
 mod sla;
 mod task;

@@ -1,5 +1,6 @@
 //! What a task may ask for.
 
+use super::bounds;
 use super::{Invalid, Rules};
 use crate::model::{ConstraintKind, Container, TaskConfig, is_identifier};
 use std::collections::BTreeSet;
@@ -56,7 +57,7 @@ impl fmt::Display for ResourceKind {
     }
 }
 
-fn refuse<T>(message: impl Into<String>) -> Result<T, Invalid> {
+pub(super) fn refuse<T>(message: impl Into<String>) -> Result<T, Invalid> {
     Err(Invalid(message.into()))
 }
 
@@ -78,6 +79,7 @@ impl Rules {
         instances: u32,
         repeated: &BTreeSet<ResourceKind>,
     ) -> Result<(), Invalid> {
+        bounds::check(config)?;
         self.populate_tier(config)?;
         self.check_executor(config)?;
         check_dedicated(config)?;

@@ -317,3 +317,55 @@ fn container_types_are_read_by_their_names() {
     );
     assert_eq!(ContainerType::from_name("LXC"), None);
 }
+
+#[test]
+fn nobody_stores_more_than_a_description_may_hold() {
+    type Change = fn(&mut TaskConfig);
+    let long = || "x".repeat(20_000);
+    let cases: &[(&str, Change)] = &[
+        ("at most 1000 ports", |c| {
+            c.port_names = (0..1_001).map(|n| n.to_string()).collect();
+        }),
+        ("Port name \"\"", |c| {
+            c.port_names.insert(String::new());
+        }),
+        ("Port name \"a\\nb\"", |c| {
+            c.port_names.insert("a\nb".into());
+        }),
+        ("at most 1000 pieces of metadata", |c| {
+            let one = |n: u32| Metadata {
+                key: n.to_string(),
+                value: String::new(),
+            };
+            c.metadata = (0..1_001).map(one).collect();
+        }),
+        ("Limit constraint rack must not be negative", |c| {
+            c.constraints.insert(Constraint {
+                name: "rack".into(),
+                kind: ConstraintKind::Limit(-1),
+            });
+        }),
+        ("at most 1000 task links", |c| {
+            let one = |n: u32| (n.to_string(), String::new());
+            c.task_links = (0..1_001).map(one).collect();
+        }),
+        ("delaySecs must not be negative", |c| {
+            c.partition_policy = Some(PartitionPolicy {
+                reschedule: true,
+                delay_secs: -1,
+            });
+        }),
+        ("Executor data may have at most 1048576 bytes", |c| {
+            if let Some(executor) = &mut c.executor {
+                executor.data = Some("x".repeat((1 << 20) + 1));
+            }
+        }),
+    ];
+    for (part, change) in cases {
+        let message = refusal(change);
+        assert!(message.contains(part), "{part}: {message}");
+    }
+    let email = refusal(|c| c.contact_email = Some(long()));
+    assert_eq!(email, "Contact email may have at most 16384 bytes.");
+    assert!(verdict(&Rules::default(), |c| c.contact_email = Some("a@b".into())).is_ok());
+}

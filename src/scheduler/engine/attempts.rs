@@ -2,6 +2,7 @@
 
 use super::Engine;
 use super::affinity::{Kept, Place};
+use super::revocable::is_revocable;
 use super::step::Step;
 use crate::base::clock::Now;
 use crate::domain::placement::{Demand, Limits, Machine, Scan, Search, assign_ports};
@@ -38,6 +39,7 @@ impl Engine {
         };
         let mut limits = Limits::of(&config).map(|l| count_limits(l, &self.head, &config));
         let (preemption, affinity) = (&self.preemption, &self.affinity);
+        let (revocable, takes_revocable) = (&self.revocable, is_revocable(&config, &options));
         let mut placed_here: Vec<Place> = Vec::new();
         let mut step = Step::new(now, &mut self.means, &self.head);
         let mut placed = 0;
@@ -46,7 +48,14 @@ impl Engine {
             let Some(task) = step.tables.task(task).filter(pending).cloned() else {
                 continue;
             };
-            let free = |machine: &Machine| free(&step.tables, machine, options.executor_overhead);
+            let rank = |machine: &Machine| {
+                let left = revocable.left(&step.tables, machine, &options);
+                (left.own, left.revocable)
+            };
+            let free = |machine: &Machine| {
+                let left = revocable.left(&step.tables, machine, &options);
+                left.seen_by(takes_revocable, options.revocable)
+            };
             let kept = affinity.look(&task, &self.book, &demand, limits.as_ref(), free);
             let found = match kept {
                 Kept::Fits(machine) => Some(machine),
@@ -60,6 +69,8 @@ impl Engine {
                             preemption.is_kept_from(&machine.agent, id)
                                 || affinity.is_kept(&machine.agent)
                         },
+                        order: &options.offer_order,
+                        rank: &rank,
                     };
                     self.book.find(&search, &mut nearest, &mut scan)
                 }
@@ -86,12 +97,10 @@ impl Engine {
             placed += 1;
         }
         let done = step.done();
-        self.note_attempt(&scan, tasks.len(), placed);
+        let last = self.pending.get(id).map(|g| g.penalty).unwrap_or_default();
+        self.note_attempt(&scan, last, tasks.len(), placed);
         let penalty = match placed {
-            0 => {
-                let last = self.pending.get(id).map(|g| g.penalty).unwrap_or_default();
-                options.schedule_penalty.next(last, &mut self.means.rng)
-            }
+            0 => options.schedule_penalty.next(last, &mut self.means.rng),
             _ => options.first_schedule_delay,
         };
         self.pending.postpone(now.mono, id, penalty);
@@ -102,10 +111,13 @@ impl Engine {
         self.affinity_is_used(now, &placed_here);
     }
 
-    fn note_attempt(&mut self, scan: &Scan, tried: usize, placed: usize) {
+    fn note_attempt(&mut self, scan: &Scan, penalty: Duration, tried: usize, placed: usize) {
         self.means.count("schedule_attempts_fired", tried as u64);
         self.means
             .count("schedule_attempts_no_match", (tried - placed) as u64);
+        let waited = u64::try_from(penalty.as_millis()).unwrap_or(u64::MAX);
+        self.means.count("scheduled_task_penalty_ms_total", waited);
+        self.means.count("scheduled_task_penalty_events", 1);
         self.means.count("veto_evaluated_offers", scan.evaluated);
         for (kind, count) in &scan.vetoes {
             self.means.count(kind.counter(), *count);

@@ -1,7 +1,7 @@
 //! What happens when timers fire.
 
 use super::Engine;
-use super::settle::HOUSEKEEPING;
+use super::settle::{HOUSEKEEPING, OFFERS};
 use super::step::Step;
 use super::timers::{TaskTimer, Timer};
 use crate::base::clock::{Now, Timestamp};
@@ -28,6 +28,11 @@ impl Engine {
                 self.timers.set(now.mono + interval, Timer::Reconcile);
                 let at_once = self.means.options.reconcile_batch;
                 self.reconcile(at_once);
+            }
+            Timer::Offers => {
+                self.timers.set(now.mono + OFFERS, Timer::Offers);
+                let standing = self.book.connected() as u64;
+                self.means.count("scheduler_resource_offers", standing);
             }
             Timer::PruneUpdates => {
                 let interval = self.means.options.update_pruning_interval;

@@ -24,6 +24,7 @@ mod options;
 mod pending;
 mod preempt;
 mod reports;
+mod revocable;
 mod settle;
 mod step;
 #[cfg(test)]
@@ -33,6 +34,7 @@ mod updates;
 mod view;
 
 pub use options::EngineOptions;
+pub use revocable::RevocableRules;
 
 use crate::base::clock::{Instant, Now, Timestamp};
 use crate::base::rng::Rng;
@@ -47,6 +49,7 @@ use cron::CronQueue;
 use maintenance::Coordination;
 use pending::Pending;
 use preempt::Preemption;
+use revocable::Revocable;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use step::{Done, Means, Outgoing, Step};
@@ -143,6 +146,7 @@ pub struct Engine {
     coordination: Coordination,
     preemption: Preemption,
     affinity: Affinity,
+    revocable: Revocable,
     /// The wall clock when something was last done.
     seen_at: Timestamp,
 }
@@ -178,6 +182,7 @@ impl Engine {
             coordination: Coordination::default(),
             preemption: Preemption::default(),
             affinity: Affinity::default(),
+            revocable: Revocable::default(),
             seen_at: Timestamp::default(),
         }
     }

@@ -1,7 +1,9 @@
 //! What operators may set.
 
+use super::revocable::RevocableRules;
 use crate::base::backoff::Backoff;
 use crate::domain::flapping::Flapping;
+use crate::domain::placement::OfferOrder;
 use crate::domain::sla::SlaRules;
 use crate::domain::tier::Tiers;
 use crate::model::{ExecutorSetup, MilliCpus, Resources};
@@ -78,6 +80,10 @@ pub struct EngineOptions {
     pub preemption_batch: usize,
     /// How long a machine is kept for those for whom room was made on it.
     pub reservation: Duration,
+    /// The order in which machines are tried; empty if they take turns.
+    pub offer_order: Vec<OfferOrder>,
+    /// Which resources may be taken back.
+    pub revocable: RevocableRules,
     /// How long a machine is kept for an instance that an update replaces; not at all if `None`.
     pub update_affinity: Option<Duration>,
     /// The pauses before an update asks again about an instance that a promise protects.
@@ -134,6 +140,8 @@ impl Default for EngineOptions {
             preemption_delay: mins(3),
             preemption_batch: 5,
             reservation: mins(3),
+            offer_order: Vec::new(),
+            revocable: RevocableRules::default(),
             update_affinity: None,
             sla_kill_retry: Backoff::new(mins(1), mins(5)),
             update_history: mins(30 * 24 * 60),

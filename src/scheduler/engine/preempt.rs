@@ -9,7 +9,8 @@
 //! is reserved for the group until one of its tasks takes it or the reservation runs out. A reservation
 //! outlasts victims that need longer to end.
 
-use super::attempts::{count_limits, free, is_pending, needs};
+use super::attempts::{count_limits, is_pending, needs};
+use super::revocable::is_revocable;
 use super::step::Step;
 use super::timers::Timer;
 use super::{Engine, EngineOptions};
@@ -186,6 +187,7 @@ impl Engine {
             waiting: config,
             tiers: &options.tiers,
         };
+        let takes_revocable = is_revocable(config, &options);
         let mut limits = Limits::of(config).map(|l| count_limits(l, &self.head, config));
         let mut step = Step::new(now, &mut self.means, &self.head);
         let mut kept: Vec<AgentId> = Vec::new();
@@ -208,10 +210,14 @@ impl Engine {
             if !evaluate(&demand, &host, limits.as_ref()).is_empty() {
                 continue;
             }
-            let left = free(&step.tables, machine, options.executor_overhead);
+            let left = self.revocable.left(&step.tables, machine, &options);
+            let left = left.seen_by(takes_revocable, options.revocable);
             let tasks = step.tables.tasks_on_agent(agent);
-            let overhead = options.executor_overhead;
-            let victims = choose(&eligible, &demand.need, left, tasks, overhead);
+            let freed = |victim: &TaskConfig| {
+                self.revocable
+                    .freed(agent, victim, takes_revocable, &options)
+            };
+            let victims = choose(&eligible, &demand.need, left, tasks, freed);
             let Some(victims) = victims.filter(|victims| !victims.is_empty()) else {
                 continue;
             };

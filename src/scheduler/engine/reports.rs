@@ -47,7 +47,13 @@ impl Engine {
         for report in reports {
             take_report(&mut step, &agent, report);
         }
-        let room = has_room(&step, &machine);
+        let rules = step.means.options.revocable;
+        self.revocable.set(&agent, &machine.attributes, rules);
+        let left = self
+            .revocable
+            .left(&step.tables, &machine, &step.means.options);
+        let ports = step.tables.load(&agent).map_or(0, |load| load.used().ports);
+        let room = left.is_sound() && ports <= machine.total.ports;
         for task in missing {
             if task.status != ScheduleStatus::Assigned {
                 let why = "Its agent does not know the task.";
@@ -58,6 +64,7 @@ impl Engine {
                     .values()
                     .all(|port| machine.ports.contains(*port))
             {
+                step.means.count("assigner_launch_failures", 1);
                 let why = "Its machine no longer has room for the task.";
                 step.transition(&task.id, ScheduleStatus::Lost, Some(why.to_owned()));
             } else if is_assigned_in(&self.bottom, &task.id) {
@@ -85,6 +92,7 @@ impl Engine {
             .get(agent)
             .is_some_and(|m| m.session == session && m.connected)
         {
+            self.means.count("offers_rescinded", 1);
             self.book.disconnect(agent);
             if let Some(index) = self.preemption.index() {
                 index.disconnect(agent);
@@ -149,15 +157,6 @@ fn store_host(step: &mut Step<'_>, machine: &Machine) {
     {
         step.apply(Op::SetHost(Arc::new(host)));
     }
-}
-
-/// Whether all that the machine was given still fits.
-fn has_room(step: &Step<'_>, machine: &Machine) -> bool {
-    let overhead = step.means.options.executor_overhead;
-    step.tables.load(&machine.agent).is_none_or(|load| {
-        let used = load.used().plus(overhead.times(load.executors()));
-        machine.total.fits(&used)
-    })
 }
 
 /// Takes a report, which is acknowledged whatever it comes to.

@@ -20,6 +20,10 @@ use std::time::Duration;
 /// How often old history and answers are looked for.
 pub(super) const HOUSEKEEPING: Duration = Duration::from_secs(60);
 
+/// How often the offers of machines that are connected count as made again: who watches
+/// `scheduler_resource_offers` wants to see it rise as long as machines are there.
+pub(super) const OFFERS: Duration = Duration::from_secs(5);
+
 /// How long a group waits at most once room was made.
 const HURRY: Duration = Duration::from_secs(1);
 
@@ -163,6 +167,7 @@ impl Engine {
         }
         let at = |after: Duration| now.mono + after;
         self.timers.set(at(HOUSEKEEPING), Timer::Housekeeping);
+        self.timers.set(at(OFFERS), Timer::Offers);
         self.timers.set(at(options.reconcile.0), Timer::Reconcile);
         self.timers
             .set(at(options.snapshot_interval), Timer::Snapshot);
@@ -209,6 +214,7 @@ impl Engine {
         self.coordination = Coordination::default();
         self.preemption = Preemption::default();
         self.affinity = super::Affinity::default();
+        self.revocable = super::Revocable::default();
     }
 
     fn refuse(&mut self, outgoing: Outgoing, error: SubmitError) {

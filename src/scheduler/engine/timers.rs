@@ -20,6 +20,8 @@ pub(super) enum Timer {
     Housekeeping,
     /// Agents are asked to report everything.
     Reconcile,
+    /// What machines offer is offered again.
+    Offers,
     /// Old updates are forgotten.
     PruneUpdates,
     /// A snapshot is taken.

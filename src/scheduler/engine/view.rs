@@ -1,7 +1,6 @@
 //! What the engine shows of itself.
 
 use super::Engine;
-use super::attempts::free;
 use super::updates;
 use crate::model::ScheduleStatus;
 use crate::scheduler::handle::{AgentView, PendingGroup, View};
@@ -10,7 +9,7 @@ use std::collections::BTreeMap;
 impl Engine {
     /// Pending groups, machines and counters; the rest is left to the loop.
     pub fn view(&self) -> View {
-        let overhead = self.means.options.executor_overhead;
+        let options = &self.means.options;
         let pending = self.pending.groups().map(|group| PendingGroup {
             config: group.config.clone(),
             tasks: group.tasks.values().cloned().collect(),
@@ -25,7 +24,7 @@ impl Engine {
             attributes: machine.attributes.clone(),
             mode: machine.mode,
             total: machine.total,
-            free: free(&self.head, machine, overhead),
+            free: self.revocable.left(&self.head, machine, options).own,
         });
         View {
             pending: pending.collect(),
@@ -68,6 +67,10 @@ impl Engine {
 /// Counters that are there from the start, so that those who watch them find them.
 const STANDING: &[&str] = &[
     "missing_maintenance_request",
+    "scheduled_task_penalty_ms_total",
+    "scheduled_task_penalty_events",
+    "offers_rescinded",
+    "assigner_launch_failures",
     "preemptor_slot_search_attempts_for_non_prod",
     "preemptor_slot_search_attempts_for_prod",
     "preemptor_slot_search_failed_for_non_prod",

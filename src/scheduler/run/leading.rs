@@ -20,6 +20,8 @@ pub(super) struct Term {
     pub(super) ballot: Ballot,
     /// When it ends of its own accord (`-max_leading_duration`).
     ends: Instant,
+    /// When a Mesos master must know us, if one is to.
+    registered_by: Option<Instant>,
     hand_over: HandOver,
 }
 
@@ -53,11 +55,12 @@ impl<L: LogPort> Loop<L> {
         self.term = Some(Term {
             ballot,
             ends: now.mono + self.options.max_leading,
+            registered_by: self.options.awaits_master.map(|delay| now.mono + delay),
             hand_over: HandOver::No,
         });
         self.enter(Lifecycle::LeaderAwaitingRegistration);
-        self.driver.lead(ballot.round);
-        if !self.options.awaits_master {
+        if self.options.awaits_master.is_none() {
+            self.driver.lead(ballot.round);
             self.enter(Lifecycle::Active);
         }
         let tables = self.engine.tables();
@@ -76,6 +79,7 @@ impl<L: LogPort> Loop<L> {
         self.handle.set_ready(false);
         self.term = None;
         self.engine.handle_discarded();
+        self.latency.give_up();
         self.driver.stand_down();
         self.reads.fail_all();
         self.enter(Lifecycle::StoragePrepared);
@@ -108,16 +112,26 @@ impl<L: LogPort> Loop<L> {
         }
     }
 
-    /// When [`Loop::limit_term`] has something to do.
+    /// Ends a scheduler that no Mesos master knows.
+    pub(super) fn check_registration(&self, now: Instant) -> Result<(), RunError> {
+        let registered_by = self.term.as_ref().and_then(|term| term.registered_by);
+        match registered_by.is_some_and(|at| at <= now) {
+            true => Err(RunError::NotRegistered),
+            false => Ok(()),
+        }
+    }
+
+    /// When [`Loop::limit_term`] or [`Loop::check_registration`] has something to do.
     pub(super) fn term_deadline(&self) -> Instant {
         let Some(term) = &self.term else {
             return Instant::FAR;
         };
-        match term.hand_over {
+        let ends = match term.hand_over {
             HandOver::Draining(until) => until,
             HandOver::No => term.ends,
             HandOver::UnderWay => Instant::FAR,
-        }
+        };
+        ends.min(term.registered_by.unwrap_or(Instant::FAR))
     }
 
     /// How handing over went. If it went well, the term ends by the log's word.

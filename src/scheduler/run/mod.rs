@@ -11,6 +11,7 @@
 //! - `reads` confirms reads by a quorum. `shown` makes the view.
 
 mod inputs;
+mod latency;
 mod leading;
 mod level;
 mod reads;
@@ -31,6 +32,7 @@ use crate::rt::{self, Fiber, Shutdown};
 use crate::storage::{Leader, ReplayError};
 use async_channel::{Receiver, Sender, bounded};
 use inputs::{Input, Inputs};
+use latency::Latency;
 use leading::Term;
 pub(super) use reads::Reader;
 use reads::Reads;
@@ -68,9 +70,10 @@ pub struct Options {
     pub agents_address: String,
     /// How long a term lasts before it is handed over, if somebody else can lead.
     pub max_leading: Duration,
-    /// A Mesos master is to be registered with, which nothing does yet: the scheduler leads and stays in
-    /// LEADER_AWAITING_REGISTRATION. The embedded driver needs no registration.
-    pub awaits_master: bool,
+    /// A Mesos master is to be registered with, which nothing does yet: the scheduler leads, stays in
+    /// LEADER_AWAITING_REGISTRATION, and ends after this long (`-max_registration_delay`). The embedded
+    /// driver needs no registration.
+    pub awaits_master: Option<Duration>,
     /// Who asks coordinators; without it each of them counts as unreachable.
     pub coordinators: Option<Coordinators>,
 }
@@ -93,6 +96,9 @@ pub enum RunError {
     /// The log's disk failed.
     #[error("the log has failed: {0}")]
     Poisoned(String),
+    /// It has led for too long without a Mesos master that knows it.
+    #[error("Framework has not been registered within the tolerated delay.")]
+    NotRegistered,
     /// The other replicas of the log refuse this one.
     #[error("{0}")]
     Refused(String),
@@ -161,6 +167,7 @@ pub fn start<L: LogPort>(
         replica: "STARTING",
         outdated: None,
         replies: BTreeMap::new(),
+        latency: Latency::default(),
         next_token: 0,
         shown: Instant::ZERO,
         stale: true,
@@ -191,6 +198,7 @@ struct Loop<L> {
     /// The feature level that it would take to read the log, if this program does not have it.
     outdated: Option<u32>,
     replies: BTreeMap<u64, Sender<Result<Reply, SubmitError>>>,
+    latency: Latency,
     next_token: u64,
     /// When the view was last made.
     shown: Instant,
@@ -347,6 +355,7 @@ impl<L: LogPort> Loop<L> {
                 payload,
                 ..
             } => {
+                self.latency.learned(clock::now(), ticket);
                 self.learn(position, ticket, &payload)?;
                 if self.term.is_some() && !self.engine.is_leading() {
                     self.stand_down();
@@ -388,6 +397,7 @@ impl<L: LogPort> Loop<L> {
             self.carry_out(effect)?;
         }
         self.limit_term(now.mono);
+        self.check_registration(now.mono)?;
         self.look_for_leader();
         self.read()?;
         self.handle.turned(now.mono);
@@ -401,6 +411,7 @@ impl<L: LogPort> Loop<L> {
         match effect {
             Effect::Append { ticket, payload } => {
                 if let Some(ballot) = self.ballot() {
+                    self.latency.proposed(clock::now(), ticket);
                     self.write(Write::Append {
                         ballot,
                         ticket,

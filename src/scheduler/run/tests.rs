@@ -187,7 +187,7 @@ fn bench_for(max_leading: Duration) -> Bench {
         address: "here:8081".into(),
         agents_address: "here:8083".into(),
         max_leading,
-        awaits_master: false,
+        awaits_master: None,
         coordinators: None,
     };
     let (handle, fiber) = start(options, port, log_events, fake, driver_events, shutdown);

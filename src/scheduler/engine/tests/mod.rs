@@ -5,6 +5,7 @@ mod affinity;
 mod cron;
 mod cron_storm;
 mod maintenance;
+mod placing;
 mod preempt;
 mod scenarios;
 mod storm;
