@@ -75,7 +75,7 @@ const GUIDE: &str = r#"if failed port 8081 send "GET /health HTTP/1.0\r\n" expec
 
 /// Everything that people and programs ask of a scheduler, from several sides at once, for some seconds.
 fn load(world: &World) {
-    let end = now() + Duration::from_secs(12);
+    let end = now() + Duration::from_secs(8);
     std::thread::scope(|scope| {
         for side in 0..6 {
             let world = world.view();
