@@ -376,10 +376,7 @@ fn flags_that_would_mislead_stop_the_start_in_one_line() {
             "http_authentication_mechanism",
         ),
         ("-zk_endpoints=localhost:2181", "zk_endpoints"),
-        (
-            "-mesos_master_address=localhost:5050",
-            "mesos_master_address",
-        ),
+        ("-mesos_role=gpu", "mesos_role"),
         ("-tls_certificate_file=/x", "tls_certificate_file"),
         ("-http_prot=8081", "http_port"),
         ("-transient_task_state_timeout=5parsecs", "5parsecs"),
