@@ -11,6 +11,7 @@ mod entry;
 mod look;
 mod media;
 mod query;
+mod recovery;
 mod respond;
 mod summary;
 mod update_changes;
@@ -23,7 +24,7 @@ pub use media::{BINARY, COMPACT, JSON};
 use crate::base::clock;
 use crate::domain::validate::Rules;
 use crate::scheduler::update::UpdateChange;
-use crate::scheduler::{Handle, request_of};
+use crate::scheduler::{Backups, Handle, request_of};
 use crate::thrift::api::{Response, ServerInfo};
 use crate::thrift::service::Access;
 use crate::thrift::{Protocol, Request, message};
@@ -47,6 +48,7 @@ pub struct ApiConfig {
 pub struct Api {
     scheduler: Handle,
     config: ApiConfig,
+    backups: Option<Backups>,
 }
 
 /// How a call ended.
@@ -61,7 +63,18 @@ pub enum Outcome {
 impl Api {
     /// Services of the scheduler behind `scheduler`.
     pub fn new(scheduler: Handle, config: ApiConfig) -> Self {
-        Self { scheduler, config }
+        Self {
+            scheduler,
+            config,
+            backups: None,
+        }
+    }
+
+    /// The same with backups to take and to restore.
+    #[must_use]
+    pub fn with_backups(mut self, backups: Backups) -> Self {
+        self.backups = Some(backups);
+        self
     }
 
     /// Answers a call. A repeat of a change with the same `request_id` gets the first answer.
@@ -171,7 +184,13 @@ impl Api {
             Request::StartCronJob(args) => {
                 return self.start_cron_job(request_id, args.job.as_ref()).await;
             }
-            other => Err(respond::unsupported(other.name())),
+            Request::CommitRecovery(_) => return self.commit_recovery(request_id).await,
+            Request::DeleteRecoveryTasks(args) => self.delete_recovery_tasks(&args),
+            Request::ListBackups(_) => self.list_backups().await,
+            Request::PerformBackup(_) => self.perform_backup().await,
+            Request::QueryRecovery(args) => self.query_recovery(&args),
+            Request::StageRecovery(args) => self.stage_recovery(&args).await,
+            Request::UnloadRecovery(_) => self.unload_recovery(),
         };
         Outcome::Answer(match answer {
             Ok(response) => Box::new(response),
@@ -187,6 +206,8 @@ impl Api {
     }
 }
 
+#[cfg(test)]
+mod recovery_tests;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]

@@ -677,10 +677,10 @@ fn a_cron_job_says_when_it_runs_next() {
 }
 
 #[test]
-fn methods_of_later_versions_say_so() {
+fn without_a_place_for_backups_there_are_none() {
     let (api, seen) = services(Tables::default(), View::default(), Ok(Reply::ok()));
     let request = Request::PerformBackup(Box::default());
-    let expected = "performBackup is not supported yet by this version of aurora";
+    let expected = "This scheduler keeps no backups: set -backup_dir.";
     let response = ask(&api, request);
     assert_eq!(said(&response), (ResponseCode::Error, vec![expected]));
     assert!(seen.lock().expect("no panic holds it").is_empty());

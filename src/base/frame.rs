@@ -34,6 +34,11 @@ pub fn checksum(bytes: &[u8]) -> u32 {
     crc32c::crc32c(bytes)
 }
 
+/// The CRC-32C of what has `sum` with `bytes` behind it.
+pub fn checksum_on(sum: u32, bytes: &[u8]) -> u32 {
+    crc32c::crc32c_append(sum, bytes)
+}
+
 /// Appends `payload` as one frame to `out`.
 ///
 /// # Panics

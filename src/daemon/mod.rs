@@ -3,6 +3,7 @@
 //! The one layer that reads the command line and the environment, and that names every other one.
 
 mod agent;
+mod backups;
 mod exit;
 mod flags;
 mod log_tool;

@@ -1,5 +1,6 @@
 //! `aurora-scheduler`: the daemon that decides.
 
+use super::backups::BackupPlan;
 use super::exit::{self, Failure};
 use super::flags::{SCHEDULER_FLAGS, Values, help};
 use super::notify::{Advice, Notifier};
@@ -14,6 +15,7 @@ use crate::domain::sla::{Metric, SlaRules, Wanted};
 use crate::domain::tier::Tiers;
 use crate::domain::validate::{ContainerType, EnvironmentRule, Rules};
 use crate::driver::embedded::{EmbeddedDriver, EmbeddedOptions};
+use crate::driver::{AbsentDriver, Driver};
 use crate::executor::flags::ExecutorFlags;
 use crate::http::coordinator;
 use crate::http::{HttpState, LogLevels, Operator};
@@ -31,6 +33,7 @@ use nix::sys::signal::Signal;
 use std::collections::BTreeSet;
 use std::io::Write;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -95,6 +98,7 @@ struct Plan {
     /// How often consumption and empty slots are reckoned.
     usage_intervals: (Duration, Duration),
     max_leading: Duration,
+    backups: BackupPlan,
     /// How long a Mesos master is waited for, if one is named.
     awaits_master: Option<Duration>,
     log_level: LevelFilter,
@@ -136,7 +140,7 @@ impl Plan {
             http: SocketAddr::new(ip, flags.count("http_port")?),
             peers: SocketAddr::new(peer_ip, peer_port),
             log: LogOptions {
-                path,
+                path: path.clone(),
                 quorum_size,
                 empty_notice_interval: flags.time("empty_notice_interval"),
                 peers: replicas.addresses,
@@ -169,6 +173,7 @@ impl Plan {
             awaits_master: flags
                 .text("mesos_master_address")
                 .map(|_| flags.time("max_registration_delay")),
+            backups: BackupPlan::new(flags, &path)?,
             log_level: log_level(flags)?,
             warnings,
         })
@@ -487,13 +492,16 @@ async fn serve(plan: Plan, signals: Receiver<Signal>) -> Result<(), Failure> {
     let alive = crate::http::serve_opening(http.try_clone()?, is_opened);
     let alive = rt::spawn("http while opening", alive);
     // Reading and proving the whole log blocks.
-    let opening = rt::unblock(move || replog::open(log, reach, Rng::from_os()));
-    let (log, log_events) = notifier
-        .during(&reading, opening)
-        .await
-        .map_err(|e| Failure::new(format!("cannot open the log at {}: {e}", path.display())))?;
+    let open = || replog::open(log, reach, Rng::from_os());
+    let opening = rt::unblock(move || catch_unwind(AssertUnwindSafe(open)));
+    let (log, log_events) = match notifier.during(&reading, opening).await {
+        Ok(Ok(opened)) => opened,
+        Ok(Err(error)) => return Err(plan.backups.refusal(&error)),
+        Err(panic) => return Err(plan.backups.gave_up(&*panic)),
+    };
     opened.fire();
     alive.join().await?;
+    let backups = plan.backups.start()?;
     let key = if log.status() == ReplicaStatus::Empty && !plan.key_file.exists() {
         // No agent is of use before the log is initialised, which makes the key. One that is there already
         // is used, so that agents that wait are not told that theirs is wrong.
@@ -502,8 +510,18 @@ async fn serve(plan: Plan, signals: Receiver<Signal>) -> Result<(), Failure> {
         agent_key(&plan.key_file)?
     };
     let (trigger, shutdown) = Shutdown::new();
-    let agents = peers.route(Protocol::Agent);
-    let (driver, driver_events) = EmbeddedDriver::start(key, agents, plan.driver, shutdown.clone());
+    let (driver, driver_events): (Arc<dyn Driver>, _) = match plan.awaits_master {
+        Some(_) => {
+            let (driver, events) = AbsentDriver::new();
+            (Arc::new(driver), events)
+        }
+        None => {
+            let agents = peers.route(Protocol::Agent);
+            let (driver, events) =
+                EmbeddedDriver::start(key, agents, plan.driver, shutdown.clone());
+            (Arc::new(driver), events)
+        }
+    };
     rt::spawn("peer listener", peers.run(shutdown.clone())).detach();
     let coordinators = coordinator::start(&plan.cluster, plan.coordinator_timeout);
     let options = scheduler::Options {
@@ -514,12 +532,13 @@ async fn serve(plan: Plan, signals: Receiver<Signal>) -> Result<(), Failure> {
         agents_address: format!("{}:{}", plan.hostname, peers_port),
         max_leading: plan.max_leading,
         awaits_master: plan.awaits_master,
+        backups: Some(backups.clone()),
     };
     let (handle, running) = scheduler::start(
         options,
         log.clone(),
         log_events,
-        Arc::new(driver),
+        driver,
         driver_events,
         shutdown.clone(),
     );
@@ -534,7 +553,7 @@ async fn serve(plan: Plan, signals: Receiver<Signal>) -> Result<(), Failure> {
     rt::spawn("usage figures", reckoning).detach();
     let reckoning = scheduler::publish_slots(handle.clone(), slots);
     rt::spawn("slot figures", reckoning).detach();
-    let api = Api::new(handle.clone(), plan.api);
+    let api = Api::new(handle.clone(), plan.api).with_backups(backups);
     let mut state = HttpState::new(
         plan.cluster,
         advertised,
@@ -568,7 +587,14 @@ async fn serve(plan: Plan, signals: Receiver<Signal>) -> Result<(), Failure> {
     }
     log.close().await;
     log::info!("stopped");
-    ended.map_err(|e| failure(&e))
+    match ended {
+        // Asked for; a supervisor starts the scheduler again, which begins with what was restored.
+        Err(RunError::Restored) => {
+            log::warn!("a recovery was committed: start the scheduler again to go on with it");
+            Ok(())
+        }
+        ended => ended.map_err(|e| failure(&e)),
+    }
 }
 
 fn failure(error: &RunError) -> Failure {
@@ -579,6 +605,7 @@ fn failure(error: &RunError) -> Failure {
         RunError::NotRegistered
         | RunError::Outdated(_)
         | RunError::Replay(_)
+        | RunError::Restored
         | RunError::SourceEnded(_) => exit::FAILED,
     };
     Failure::with_status(error.to_string(), status)

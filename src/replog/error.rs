@@ -60,8 +60,7 @@ pub enum OpenError {
          or files were removed, restored or copied by hand. Keep a copy of the directory. If you \
          have it complete, as it was when the scheduler last ran, put it back. Otherwise move it \
          away, run: aurora-log initialize --path={path} then start the scheduler and restore the \
-         newest backup with: aurora_admin scheduler_stage_recovery <cluster> <backup> and \
-         aurora_admin scheduler_commit_recovery <cluster>",
+         newest backup with: aurora_admin scheduler_restore <cluster> <backup>",
         path = path.display()
     )]
     Unproven {

@@ -1,8 +1,9 @@
 //! What operators ask for, apart from the work on jobs.
 
 use crate::model::{Quota, ScheduleStatus, ScheduledTask, SlaPolicy, TaskId};
-use crate::storage::TaskQuery;
+use crate::storage::{Tables, TaskQuery};
 use std::collections::BTreeSet;
+use std::fmt;
 use std::sync::Arc;
 
 /// An order of an operator.
@@ -43,6 +44,9 @@ pub enum AdminCommand {
     },
     /// Asks agents to report all that they have.
     ReconcileImplicitly,
+    /// Lets the tables of a backup take the place of everything. The reply comes when the log has learned
+    /// all of it; the scheduler ends then.
+    Restore(Restored),
     /// Sets what a role's production work may use.
     SetQuota {
         /// The role.
@@ -57,6 +61,24 @@ pub enum AdminCommand {
         /// The machines' names.
         hosts: BTreeSet<String>,
     },
+}
+
+/// Tables that are to take the place of those there are.
+#[derive(Clone)]
+pub struct Restored(pub Arc<Tables>);
+
+impl PartialEq for Restored {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for Restored {}
+
+impl fmt::Debug for Restored {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Restored({} tasks)", self.0.task_count())
+    }
 }
 
 /// Something for a coordinator to decide: may this task be moved away?

@@ -3,6 +3,7 @@
 //! [`handle`] is what the rest of the program sees.
 
 pub mod admin;
+pub mod backups;
 pub mod engine;
 mod figures;
 pub mod handle;
@@ -10,7 +11,8 @@ mod port;
 mod run;
 pub mod update;
 
-pub use admin::{AdminCommand, Answered, Question, Ruling};
+pub use admin::{AdminCommand, Answered, Question, Restored, Ruling};
+pub use backups::Backups;
 pub use engine::{Effect, Engine, EngineOptions};
 pub use figures::{publish_sla, publish_slots, publish_usage};
 pub use handle::{Command, Handle, Lifecycle, NotReady, OUTDATED, SubmitError, View, request_of};

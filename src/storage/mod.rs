@@ -5,6 +5,7 @@
 //! equal ops in equal order give equal tables on every machine. `stored` holds the frozen bytes.
 
 mod answer;
+pub mod backup;
 mod op;
 mod query;
 mod replay;

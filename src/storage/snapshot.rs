@@ -4,11 +4,14 @@ use super::op::Op;
 use super::stored::Chunk;
 use super::tables::Tables;
 use super::updates::Cursor;
-use crate::model::TaskId;
+use crate::model::{TaskConfig, TaskId};
 use std::sync::Arc;
 
 /// How many tasks a chunk holds.
 const TASKS_PER_CHUNK: usize = 500;
+
+/// How many bytes of descriptions a chunk holds, roughly: far below the longest entry of the log.
+const CONFIG_BYTES_PER_CHUNK: usize = 2 << 20;
 
 /// Cuts tables into chunks, one when asked. The tables are shared, not copied.
 #[derive(Debug)]
@@ -65,18 +68,29 @@ impl Snapshot {
     }
 
     fn next_tasks(&mut self, ops: &mut Vec<Op>) {
-        let tasks: Vec<_> = self
-            .tables
-            .tasks_after(self.after.as_ref())
-            .take(TASKS_PER_CHUNK)
-            .cloned()
-            .collect();
-        self.tasks_done = tasks.len() < TASKS_PER_CHUNK;
-        self.after = tasks
-            .last()
-            .map(|task| task.id.clone())
-            .or(self.after.take());
-        ops.extend(tasks.into_iter().map(Op::RestoreTask));
+        let after = self.after.take();
+        let mut rest = self.tables.tasks_after(after.as_ref()).peekable();
+        let (mut count, mut bytes) = (0, 0);
+        let mut config: Option<&Arc<TaskConfig>> = None;
+        while count < TASKS_PER_CHUNK
+            && bytes < CONFIG_BYTES_PER_CHUNK
+            && let Some(task) = rest.next()
+        {
+            // Instances of a job are neighbours and share their description.
+            if config.is_none_or(|config| !Arc::ptr_eq(config, &task.config)) {
+                let executor = task.config.executor.as_ref();
+                let data = executor.and_then(|executor| executor.data.as_ref());
+                bytes += data.map_or(0, String::len);
+                config = Some(&task.config);
+            }
+            count += 1;
+            ops.push(Op::RestoreTask(Arc::clone(task)));
+        }
+        self.tasks_done = rest.peek().is_none();
+        self.after = match ops.last() {
+            Some(Op::RestoreTask(task)) => Some(task.id.clone()),
+            _ => after.clone(),
+        };
     }
 
     fn small_tables(&self) -> Vec<Op> {

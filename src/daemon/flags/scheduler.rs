@@ -23,10 +23,10 @@ table! {
         "Resource consumption stats period";
     async_worker_threads: Int = "8", idle("this scheduler has no such thread pool"),
         "Shared async pool (events, timers)";
-    backup_dir: Text = "", idle("this version writes no backups yet"),
-        "Backup directory";
-    backup_interval: Time = "1hrs", idle("this version writes no backups yet"),
-        "Minimum gap between backups";
+    backup_dir: Text = "", works,
+        "Backup directory; 'backups' beside the log's directory if it is not given";
+    backup_interval: Time = "1hrs", works,
+        "Minimum gap between backups, which are taken along with snapshots (-dlog_snapshot_interval)";
     cluster_name: Text = "", works,
         "Reported in ServerInfo, coordinator keys, discovery";
     cron_catch_up_window: Time = "15mins", works,
@@ -131,7 +131,7 @@ table! {
         "How long a scheduler with -mesos_master_address waits to be registered before it ends";
     max_reschedule_task_delay_on_startup: Time = "0secs", works,
         "How far first attempts are spread after a start; upstream needed 30secs";
-    max_saved_backups: Int = "48", idle("this version writes no backups yet"),
+    max_saved_backups: Int = "48", works,
         "Max saved backups";
     max_schedule_attempts_per_sec: Float = "40.0", works,
         "Attempts to place a group of tasks, per second";

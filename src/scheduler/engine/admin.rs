@@ -32,6 +32,7 @@ pub(super) fn run(step: &mut Step<'_>, command: &AdminCommand) -> Result<Reply, 
         // These change no table; the engine has done them before.
         AdminCommand::ReconcileExplicitly { .. }
         | AdminCommand::ReconcileImplicitly
+        | AdminCommand::Restore(_)
         | AdminCommand::Snapshot => {}
     }
     Ok(Reply::ok())
@@ -83,6 +84,7 @@ impl Engine {
             | AdminCommand::EndMaintenance { .. }
             | AdminCommand::ForceTaskState { .. }
             | AdminCommand::PruneTasks { .. }
+            | AdminCommand::Restore(_)
             | AdminCommand::SetQuota { .. }
             | AdminCommand::StartMaintenance { .. } => return false,
         }

@@ -24,6 +24,7 @@ mod options;
 mod pending;
 mod preempt;
 mod reports;
+mod restore;
 mod revocable;
 mod settle;
 mod step;
@@ -40,7 +41,7 @@ use crate::base::clock::{Instant, Now, Timestamp};
 use crate::base::rng::Rng;
 use crate::domain::placement::Book;
 use crate::driver::{DriverCommand, DriverEvent};
-use crate::scheduler::admin::Question;
+use crate::scheduler::admin::{AdminCommand, Question};
 use crate::scheduler::handle::{Command, Reply, ReplyCode, SubmitError, id_of};
 use crate::storage::stored::{Record, encode_at};
 use crate::storage::{Answer, Leader, Op, Replay, ReplayError, Snapshot, Tables};
@@ -49,6 +50,7 @@ use cron::CronQueue;
 use maintenance::Coordination;
 use pending::Pending;
 use preempt::Preemption;
+use restore::Restoring;
 use revocable::Revocable;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -90,6 +92,10 @@ pub enum Effect {
         /// The answer.
         result: Result<Reply, SubmitError>,
     },
+    /// A recovery has taken the place of everything: this scheduler has to end.
+    Restored,
+    /// A snapshot of these tables begins.
+    Snapshot(Arc<Tables>),
     /// All before and at this position is in a finished snapshot.
     Truncate {
         /// The last position that is not needed any more.
@@ -110,7 +116,7 @@ struct Open {
 #[derive(Debug)]
 struct Flight {
     ticket: u64,
-    /// The tables that it makes; `None` if it is part of a snapshot.
+    /// The tables that it makes; `None` if it is part of a snapshot and not the end of a recovery.
     tables: Option<Arc<Tables>>,
     outbox: Vec<Outgoing>,
     /// The last position that the snapshot it finishes makes superfluous.
@@ -143,6 +149,7 @@ pub struct Engine {
     snapshot: Option<(Snapshot, u64)>,
     /// Commands that wait for the snapshot.
     snapshot_waiters: Vec<u64>,
+    restoring: Option<Restoring>,
     coordination: Coordination,
     preemption: Preemption,
     affinity: Affinity,
@@ -179,6 +186,7 @@ impl Engine {
             updates: Live::default(),
             snapshot: None,
             snapshot_waiters: Vec::new(),
+            restoring: None,
             coordination: Coordination::default(),
             preemption: Preemption::default(),
             affinity: Affinity::default(),
@@ -301,9 +309,13 @@ impl Engine {
         request: Option<&str>,
         command: &Command,
     ) {
-        if !self.is_leading() {
+        if !self.is_leading() || self.is_restoring() {
             let result = Err(SubmitError::NotReady);
             self.effects.push_back(Effect::Reply { token, result });
+            return;
+        }
+        if let Command::Admin(AdminCommand::Restore(restored)) = command {
+            self.restore(now.wall, token, request, Arc::clone(&restored.0));
             return;
         }
         if let Command::Admin(command) = command
@@ -370,7 +382,8 @@ impl Engine {
 
     /// Something happened on the machines.
     pub fn handle_driver(&mut self, now: Now, event: DriverEvent) {
-        if !self.is_leading() {
+        // What is reported during a recovery is reported again to the next leader.
+        if !self.is_leading() || self.is_restoring() {
             return;
         }
         match event {
@@ -382,7 +395,7 @@ impl Engine {
 
     /// Time has passed: does what is due.
     pub fn handle_timeout(&mut self, now: Now) {
-        if !self.is_leading() {
+        if !self.is_leading() || self.is_restoring() {
             return;
         }
         self.seen_at = now.wall;
@@ -401,7 +414,7 @@ impl Engine {
 
     /// When [`Engine::handle_timeout`] has something to do.
     pub fn deadline(&self) -> Instant {
-        if !self.is_leading() {
+        if !self.is_leading() || self.is_restoring() {
             return Instant::FAR;
         }
         let attempts = self.pending.deadline().filter(|_| !self.is_full());
@@ -417,7 +430,7 @@ impl Engine {
 
     /// Whether it should be given nothing more until the log has learned something.
     pub fn is_full(&self) -> bool {
-        self.open.weight >= FULL_BATCH && !self.has_window()
+        self.is_restoring() || self.open.weight >= FULL_BATCH && !self.has_window()
     }
 
     /// Whether nothing is on its way to the log or waits to be.
@@ -447,7 +460,10 @@ impl Engine {
             let tables = Some(Arc::new(self.head.clone()));
             self.propose(&record, tables, open.outbox, None);
         }
-        self.propose_snapshot();
+        match self.restoring {
+            Some(_) => self.propose_restore(),
+            None => self.propose_snapshot(),
+        }
     }
 
     /// Takes what is to be done next.
@@ -483,6 +499,8 @@ impl Engine {
             let attempt = self.means.rng.next_u64();
             let snapshot = Snapshot::new(Arc::clone(&self.bottom), attempt);
             self.snapshot = Some((snapshot, self.position));
+            let tables = Arc::clone(&self.bottom);
+            self.effects.push_back(Effect::Snapshot(tables));
         }
     }
 

@@ -4,7 +4,8 @@ use super::cron::CronQueue;
 use super::step::Change;
 use super::timers::TaskTimer;
 use super::{
-    Coordination, Done, Effect, Engine, FULL_BATCH, Outgoing, Pending, Preemption, Timer, Timers,
+    Coordination, Done, Effect, Engine, FULL_BATCH, Outgoing, Pending, Preemption, Restoring,
+    Timer, Timers,
 };
 use crate::base::clock::Now;
 use crate::domain::placement::Book;
@@ -207,6 +208,10 @@ impl Engine {
         self.updates = super::Live::default();
         self.means.pulses.clear();
         self.snapshot = None;
+        if let Some(token) = self.restoring.take().and_then(Restoring::unanswered) {
+            let result = Err(SubmitError::NotReady);
+            self.effects.push_back(Effect::Reply { token, result });
+        }
         for token in std::mem::take(&mut self.snapshot_waiters) {
             let result = Err(SubmitError::Unknown);
             self.effects.push_back(Effect::Reply { token, result });
@@ -243,6 +248,7 @@ impl Engine {
                 }
                 Outgoing::Launch { task } => self.launch(&task),
                 Outgoing::Reply { token, result } => Some(Effect::Reply { token, result }),
+                Outgoing::Restored => Some(Effect::Restored),
             };
             self.effects.extend(effect);
         }

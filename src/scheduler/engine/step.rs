@@ -35,6 +35,8 @@ pub(super) enum Outgoing {
         token: u64,
         result: Result<Reply, SubmitError>,
     },
+    /// A recovery is whole.
+    Restored,
 }
 
 /// A task that a step changed, made or removed.

@@ -21,6 +21,7 @@ mod tests;
 mod writer;
 
 use super::admin::{Answered, Question, Ruling};
+use super::backups::Backups;
 use super::engine::{Effect, Engine, EngineOptions};
 use super::handle::{Handle, Lifecycle, NotReady, Reply, SubmitError};
 use super::port::LogPort;
@@ -74,6 +75,8 @@ pub struct Options {
     /// LEADER_AWAITING_REGISTRATION, and ends after this long (`-max_registration_delay`). The embedded
     /// driver needs no registration.
     pub awaits_master: Option<Duration>,
+    /// Where backups go, if anywhere.
+    pub backups: Option<Backups>,
     /// Who asks coordinators; without it each of them counts as unreachable.
     pub coordinators: Option<Coordinators>,
 }
@@ -108,6 +111,9 @@ pub enum RunError {
     /// The log is led where it cannot be read.
     #[error("it takes a program of feature level {0} to lead this log")]
     Outdated(u32),
+    /// A recovery was committed: the next leader begins with it.
+    #[error("a recovery was committed")]
+    Restored,
     /// The driver or the log ended.
     #[error("{0} has ended")]
     SourceEnded(&'static str),
@@ -427,6 +433,12 @@ impl<L: LogPort> Loop<L> {
                     && reply.try_send(result).is_err()
                 {
                     log::debug!("nobody waits for the answer to command {token}");
+                }
+            }
+            Effect::Restored => return Err(RunError::Restored),
+            Effect::Snapshot(tables) => {
+                if let Some(backups) = &self.options.backups {
+                    backups.offer(tables);
                 }
             }
             Effect::Truncate { position } => {

@@ -188,6 +188,7 @@ fn bench_for(max_leading: Duration) -> Bench {
         agents_address: "here:8083".into(),
         max_leading,
         awaits_master: None,
+        backups: None,
         coordinators: None,
     };
     let (handle, fiber) = start(options, port, log_events, fake, driver_events, shutdown);

@@ -5,7 +5,7 @@
 //! without a word. A record that says a later version is refused by name, not guessed at.
 
 #[cfg(test)]
-mod tests;
+pub(in crate::storage) mod tests;
 mod v1;
 
 use super::op::Op;

@@ -31,7 +31,7 @@ fn resources() -> Resources {
 }
 
 /// A description with something in every field; `variant` goes through the kinds of the rest.
-fn config(variant: usize) -> Arc<TaskConfig> {
+pub(in crate::storage) fn config(variant: usize) -> Arc<TaskConfig> {
     let image = [
         None,
         Some(Image::Appc {
@@ -381,7 +381,7 @@ fn update_ops() -> Vec<Op> {
 }
 
 /// What was added later has a line of its own in the fixture, at its end.
-fn records() -> Vec<Record> {
+pub(in crate::storage) fn records() -> Vec<Record> {
     vec![
         Record::Ops {
             version: 300,

@@ -7,6 +7,7 @@ mod cron_storm;
 mod maintenance;
 mod placing;
 mod preempt;
+mod restore;
 mod scenarios;
 mod storm;
 mod update_storm;

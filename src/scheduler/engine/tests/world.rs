@@ -47,6 +47,8 @@ pub(super) struct World {
     pub(super) next_token: u64,
     /// What coordinators are asked.
     pub(super) questions: VecDeque<Question>,
+    /// Whether the engine said that it has to end for a recovery.
+    pub(super) restored: bool,
 }
 
 pub(super) fn total() -> Resources {
@@ -88,6 +90,7 @@ impl World {
             replies: BTreeMap::new(),
             next_token: 0,
             questions: VecDeque::new(),
+            restored: false,
         };
         world.engine.handle_leading(world.now).unwrap();
         world
@@ -116,6 +119,8 @@ impl World {
                     let again = self.replies.insert(token, result);
                     assert!(again.is_none(), "command {token} was answered twice");
                 }
+                Effect::Restored => self.restored = true,
+                Effect::Snapshot(_) => {}
                 Effect::Truncate { position } => {
                     while self.log.front().is_some_and(|(at, _)| *at <= position) {
                         self.log.pop_front();
