@@ -58,10 +58,8 @@ pub enum BackupError {
         at: u64,
     },
     /// Written by a later program.
-    #[error(
-        "has version {0}; this program knows up to 1: restore it with the version that wrote it"
-    )]
-    Version(u8),
+    #[error("has version {0}, unknown to this program: restore it with the one that wrote it")]
+    Version(u32),
 }
 
 /// What a backup holds, without it.
@@ -214,7 +212,7 @@ impl Decoder {
                 let whole = rest.get(..length).unwrap_or_default();
                 let record = stored::decode(whole);
                 let record = record.map_err(|source| match source {
-                    StoredError::Version(version) => BackupError::Version(version),
+                    StoredError::Version { version, .. } => BackupError::Version(version),
                     source => BackupError::Chunk { at, source },
                 })?;
                 let Record::Snapshot(chunk) = record else {

@@ -54,7 +54,7 @@ pub(super) fn decode(payload: &[u8], at: u64) -> Result<Part, BackupError> {
     let malformed = || BackupError::Malformed { at };
     match payload.first() {
         Some(0) => {}
-        Some(index) => return Err(BackupError::Version(index.saturating_add(1))),
+        Some(index) => return Err(BackupError::Version(u32::from(*index) + 1)),
         None => return Err(malformed()),
     }
     let (Envelope::V1(part), rest) = postcard::take_from_bytes(payload).map_err(|_| malformed())?;

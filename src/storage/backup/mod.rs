@@ -18,7 +18,7 @@ use super::snapshot::Snapshot;
 use super::stored::{self, Record};
 use super::tables::Tables;
 use crate::base::clock::Timestamp;
-use crate::base::frame;
+use crate::base::{frame, stamp};
 use envelope::Part;
 use std::sync::Arc;
 
@@ -46,7 +46,7 @@ impl Header {
         Self {
             taken,
             cluster: cluster.to_owned(),
-            program: env!("CARGO_PKG_VERSION").to_owned(),
+            program: stamp::version().to_owned(),
             version: tables.version(),
             tasks: tables.task_count() as u64,
         }
