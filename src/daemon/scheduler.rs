@@ -15,7 +15,6 @@ use crate::domain::sla::{Metric, SlaRules, Wanted};
 use crate::domain::tier::Tiers;
 use crate::domain::validate::{ContainerType, EnvironmentRule, Rules};
 use crate::driver::embedded::{EmbeddedDriver, EmbeddedOptions};
-use crate::driver::{AbsentDriver, Driver};
 use crate::executor::flags::ExecutorFlags;
 use crate::http::coordinator;
 use crate::http::{HttpState, LogLevels, Operator};
@@ -510,18 +509,8 @@ async fn serve(plan: Plan, signals: Receiver<Signal>) -> Result<(), Failure> {
         agent_key(&plan.key_file)?
     };
     let (trigger, shutdown) = Shutdown::new();
-    let (driver, driver_events): (Arc<dyn Driver>, _) = match plan.awaits_master {
-        Some(_) => {
-            let (driver, events) = AbsentDriver::new();
-            (Arc::new(driver), events)
-        }
-        None => {
-            let agents = peers.route(Protocol::Agent);
-            let (driver, events) =
-                EmbeddedDriver::start(key, agents, plan.driver, shutdown.clone());
-            (Arc::new(driver), events)
-        }
-    };
+    let agents = peers.route(Protocol::Agent);
+    let (driver, driver_events) = EmbeddedDriver::start(key, agents, plan.driver, shutdown.clone());
     rt::spawn("peer listener", peers.run(shutdown.clone())).detach();
     let coordinators = coordinator::start(&plan.cluster, plan.coordinator_timeout);
     let options = scheduler::Options {
@@ -538,7 +527,7 @@ async fn serve(plan: Plan, signals: Receiver<Signal>) -> Result<(), Failure> {
         options,
         log.clone(),
         log_events,
-        driver,
+        Arc::new(driver),
         driver_events,
         shutdown.clone(),
     );

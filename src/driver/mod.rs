@@ -6,10 +6,7 @@
 //!
 //! `embedded` speaks to our own agents. A Mesos driver will stand beside it.
 
-mod absent;
 pub mod embedded;
-
-pub use absent::AbsentDriver;
 
 use crate::model::{
     AgentId, AgentSession, Attribute, LaunchOrder, Ports, Resources, TaskId, TaskReport,
