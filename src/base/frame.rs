@@ -52,6 +52,22 @@ pub fn encode(payload: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(payload);
 }
 
+/// Appends what `fill` appends to `out` as the payload of one frame: without a copy of its own.
+///
+/// # Panics
+///
+/// As [`encode`], and if `fill` takes something away.
+pub fn encode_with(out: &mut Vec<u8>, fill: impl FnOnce(&mut Vec<u8>)) {
+    let start = out.len();
+    out.resize(start + HEADER_BYTES, 0);
+    fill(out);
+    let (header, payload) = out[start..].split_at_mut(HEADER_BYTES);
+    let length = u32::try_from(payload.len()).expect("payloads are bounded by their makers");
+    let (length_at, checksum_at) = header.split_at_mut(4);
+    length_at.copy_from_slice(&length.to_le_bytes());
+    checksum_at.copy_from_slice(&checksum(payload).to_le_bytes());
+}
+
 /// Reads the frame that starts at `offset` of `bytes`.
 ///
 /// Returns its payload and the offset behind it, or `None` while the frame is not complete.

@@ -20,6 +20,9 @@ use thiserror::Error;
 /// Bytes of plain text in one record.
 const RECORD_PLAIN_MAX: usize = RECORD_BYTES_MAX - TAG_BYTES;
 
+/// What a buffer keeps for the next message.
+const PLAIN_KEPT_BYTES: usize = 4 * RECORD_BYTES_MAX;
+
 /// Length of a record's length.
 const PREFIX_BYTES: usize = 2;
 
@@ -107,9 +110,25 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
     ///
     /// Nothing is lost when the future is dropped; the next call goes on.
     pub async fn receive(&mut self) -> Result<Vec<u8>, ConnectionError> {
+        self.receive_with(<[u8]>::to_vec).await
+    }
+
+    /// As [`FrameReader::receive`], but gives what `read` makes of the message where it lies.
+    ///
+    /// # Errors
+    ///
+    /// As [`FrameReader::receive`].
+    ///
+    /// # Cancellation
+    ///
+    /// As [`FrameReader::receive`].
+    pub async fn receive_with<T>(
+        &mut self,
+        read: impl Fn(&[u8]) -> T,
+    ) -> Result<T, ConnectionError> {
         loop {
-            if let Some(payload) = self.take_frame()? {
-                return Ok(payload);
+            if let Some(made) = self.take_frame(&read)? {
+                return Ok(made);
             }
             if self.open_record()? {
                 continue;
@@ -123,21 +142,22 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
         }
     }
 
-    fn take_frame(&mut self) -> Result<Option<Vec<u8>>, ConnectionError> {
+    fn take_frame<T>(&mut self, read: impl Fn(&[u8]) -> T) -> Result<Option<T>, ConnectionError> {
         let found = frame::decode(&self.plain, self.plain_taken, self.limit)?;
         let Some((payload, next)) = found else {
             self.plain.drain(..self.plain_taken);
             self.plain_taken = 0;
             return Ok(None);
         };
-        let payload = payload.to_vec();
+        let made = read(payload);
         self.plain_taken = next;
         if next == self.plain.len() {
-            // Gives the memory of a rare large message back.
-            self.plain = Vec::new();
+            self.plain.clear();
             self.plain_taken = 0;
+            // Gives the memory of a rare large message back.
+            self.plain.shrink_to(PLAIN_KEPT_BYTES);
         }
-        Ok(Some(payload))
+        Ok(Some(made))
     }
 
     /// Decrypts one record if a whole one is there; makes room for more if not.
@@ -196,6 +216,11 @@ impl<W: AsyncWrite + Unpin> FrameWriter<W> {
         frame::encode(payload, &mut self.plain);
     }
 
+    /// Puts a message into the buffer that `fill` appends to what it is given.
+    pub fn feed_with(&mut self, fill: impl FnOnce(&mut Vec<u8>)) {
+        frame::encode_with(&mut self.plain, fill);
+    }
+
     /// How many bytes wait for [`FrameWriter::flush`].
     pub fn buffered(&self) -> usize {
         self.plain.len()
@@ -221,10 +246,10 @@ impl<W: AsyncWrite + Unpin> FrameWriter<W> {
             self.nonce += 1;
         }
         self.plain.clear();
-        self.plain.shrink_to(RECORD_BYTES_MAX);
+        self.plain.shrink_to(PLAIN_KEPT_BYTES);
         self.stream.write_all(&self.wire).await?;
         self.stream.flush().await?;
-        self.wire.shrink_to(RECORD_BYTES_MAX);
+        self.wire.shrink_to(PLAIN_KEPT_BYTES);
         self.broken = false;
         Ok(())
     }

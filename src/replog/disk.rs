@@ -352,6 +352,11 @@ impl Disk {
         Ok(())
     }
 
+    /// Bytes deleted since [`Disk::take_swept_bytes`] last gave any.
+    pub fn swept_bytes(&self) -> u64 {
+        self.swept_bytes
+    }
+
     /// Bytes deleted since the last call that gave any: what compacting now would give back.
     pub fn take_swept_bytes(&mut self, at_least: u64) -> Option<u64> {
         if self.swept_bytes < at_least {

@@ -14,6 +14,7 @@
 //!
 //! This module must not know what an entry means.
 
+mod append;
 mod control;
 mod disk;
 mod error;

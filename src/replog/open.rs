@@ -90,6 +90,17 @@ pub fn open(
         },
         Err(cause) => return Err(OpenError::Io { path, cause }),
     };
+    start(options, reach, found, rng)
+}
+
+/// Starts a replica on what was opened in its path, or without a disk.
+pub(super) fn start(
+    options: LogOptions,
+    reach: Option<Reach>,
+    found: Option<(Disk, Recovered)>,
+    rng: Rng,
+) -> Result<(LogHandle, Receiver<LogEvent>), OpenError> {
+    let path = options.path.clone();
     if let Some((_, recovered)) = &found {
         check_quorum(&options, recovered)?;
     }

@@ -50,7 +50,7 @@ pub trait Store: Send + Sync {
     /// If it cannot be read.
     fn value(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError>;
 
-    /// Shows keys from `from` on, in order, until told to stop.
+    /// Shows the keys of runs from `from` on, in order, until told to stop.
     ///
     /// # Errors
     ///

@@ -4,6 +4,7 @@
 //! exists is never changed: a new one is added beside it. Keys are big-endian, so that they sort by
 //! position.
 
+use super::append;
 use crate::base::frame::{self, HEADER_BYTES};
 use crate::paxos::{
     Ballot, Configuration, Incarnation, Member, Position, ReplicaId, Run, Seat, Status, Value,
@@ -12,6 +13,8 @@ use serde::{Deserialize, Serialize, Serializer};
 use std::sync::Arc;
 use thiserror::Error;
 
+/// About how long records other than runs are.
+const SMALL_BYTES: usize = 256;
 /// Longest value that is read back.
 const VALUE_BYTES_MAX: usize = 64 << 20;
 
@@ -212,10 +215,10 @@ pub fn hash(key: &[u8], value: &[u8]) -> u64 {
     x ^ (x >> 31)
 }
 
-fn encode(envelope: &impl Serialize) -> Vec<u8> {
-    let payload = postcard::to_stdvec(envelope).expect("plain data always encodes");
-    let mut out = Vec::with_capacity(HEADER_BYTES + payload.len());
-    frame::encode(&payload, &mut out);
+/// `about` is how long the payload will be, so that it is not moved while it grows.
+fn encode(envelope: &impl Serialize, about: usize) -> Vec<u8> {
+    let mut out = Vec::with_capacity(HEADER_BYTES + about);
+    frame::encode_with(&mut out, |out| append::encoded(envelope, out));
     out
 }
 
@@ -325,21 +328,24 @@ fn status(number: u8) -> Option<Status> {
 impl Meta {
     /// The bytes to store.
     pub fn encode(&self) -> Vec<u8> {
-        encode(&MetaEnvelope::V1(MetaV1 {
-            replica: self.me.id.0,
-            incarnation: self.me.incarnation.0,
-            status: status_number(self.status),
-            promised: self.promised.into(),
-            first: self.first.0,
-            learned: self.learned.0,
-            swept: self.swept.0,
-            configuration: (&self.configuration).into(),
-            configured: self.configured.0,
-            needs_incarnation: self.needs_incarnation,
-            sequence: self.sequence,
-            runs: self.runs,
-            hash: self.hash,
-        }))
+        encode(
+            &MetaEnvelope::V1(MetaV1 {
+                replica: self.me.id.0,
+                incarnation: self.me.incarnation.0,
+                status: status_number(self.status),
+                promised: self.promised.into(),
+                first: self.first.0,
+                learned: self.learned.0,
+                swept: self.swept.0,
+                configuration: (&self.configuration).into(),
+                configured: self.configured.0,
+                needs_incarnation: self.needs_incarnation,
+                sequence: self.sequence,
+                runs: self.runs,
+                hash: self.hash,
+            }),
+            SMALL_BYTES,
+        )
     }
 
     /// Reads stored bytes.
@@ -377,14 +383,17 @@ impl Meta {
 impl Evidence {
     /// The bytes to store.
     pub fn encode(&self) -> Vec<u8> {
-        encode(&EvidenceEnvelope::V1(EvidenceV1 {
-            cluster: self.cluster,
-            replica: self.me.id.0,
-            incarnation: self.me.incarnation.0,
-            promised: self.promised.into(),
-            sequence: self.sequence,
-            hash: self.hash,
-        }))
+        encode(
+            &EvidenceEnvelope::V1(EvidenceV1 {
+                cluster: self.cluster,
+                replica: self.me.id.0,
+                incarnation: self.me.incarnation.0,
+                promised: self.promised.into(),
+                sequence: self.sequence,
+                hash: self.hash,
+            }),
+            SMALL_BYTES,
+        )
     }
 
     /// Reads a slot: the frame at its start; what is behind does not count.
@@ -415,11 +424,14 @@ pub fn encode_run(run: &Run) -> Vec<u8> {
         Value::Nop => ValueV1::Nop,
         Value::Truncate { to } => ValueV1::Truncate(to.0),
     });
-    encode(&RunEnvelope::V1(RunV1 {
-        ballot: run.ballot.into(),
-        first: run.first.0,
-        values: values.collect(),
-    }))
+    encode(
+        &RunEnvelope::V1(RunV1 {
+            ballot: run.ballot.into(),
+            first: run.first.0,
+            values: values.collect(),
+        }),
+        run.size_bytes(),
+    )
 }
 
 /// Reads the bytes of a run, and checks that they belong under `key`.

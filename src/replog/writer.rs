@@ -43,8 +43,10 @@ const RIDE_MAX: Duration = Duration::from_millis(10);
 const RIDE_IDLE: Duration = Duration::from_millis(2);
 /// Runs are joined up to this many bytes: longer ones would cost the allocator more than they save.
 const MERGED_BYTES: usize = 128 << 10;
-/// Deleted bytes that make a compaction worth it.
+/// Deleted bytes that make a compaction worth it: this many at least, and this part of what is on disk,
+/// since compacting writes everything else again.
 const COMPACT_BYTES: u64 = 16 << 20;
+const COMPACT_PART: u64 = 3;
 
 /// Starts the thread. It ends when the sender of jobs is dropped, having done them all.
 ///
@@ -100,11 +102,20 @@ fn write(
             disk.sweep().map_err(failed)?;
         }
         let is_idle = compaction.as_ref().is_none_or(JoinHandle::is_finished);
-        if is_idle && disk.take_swept_bytes(COMPACT_BYTES).is_some() {
+        if is_idle && is_compaction_due(&mut disk) {
             *compaction = compact(Arc::clone(disk.store()), done.clone());
         }
     }
     Ok(())
+}
+
+fn is_compaction_due(disk: &mut Disk) -> bool {
+    // Asking the store how much it uses costs system calls: not with every commit.
+    if disk.swept_bytes() < COMPACT_BYTES {
+        return false;
+    }
+    let part = disk.store().usage().disk_bytes / COMPACT_PART;
+    disk.take_swept_bytes(COMPACT_BYTES.max(part)).is_some()
 }
 
 /// Waits for a job; while there is none, the evidence catches up. `None` if there will be none.

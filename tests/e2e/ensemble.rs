@@ -21,10 +21,10 @@ const SIZE: usize = 3;
 /// One of the schedulers.
 pub struct Member {
     pub http: u16,
-    peer: u16,
+    pub peer: u16,
     /// The version that is started.
     pub program: PathBuf,
-    child: Option<Child>,
+    pub child: Option<Child>,
 }
 
 /// All of them, with the world in which they live.
@@ -33,6 +33,8 @@ pub struct Ensemble {
     pub members: Vec<Member>,
     /// Flags of every scheduler.
     pub flags: Vec<String>,
+    /// Where their listeners for peers really are: the peers look for them on 127.0.0.1.
+    pub peer_ip: &'static str,
 }
 
 impl Ensemble {
@@ -55,6 +57,7 @@ impl Ensemble {
             world,
             members,
             flags,
+            peer_ip: "127.0.0.1",
         };
         for index in 0..SIZE {
             ensemble.initialize(index);
@@ -62,13 +65,13 @@ impl Ensemble {
         ensemble
     }
 
-    fn initialize(&self, index: usize) {
+    pub fn initialize(&self, index: usize) {
         let path = format!("--path={}", self.disk(index).display());
         let out = self.world.log_tool(&["initialize", &path]);
         assert!(out.status.success(), "initialize: {}", text(&out));
     }
 
-    fn disk(&self, index: usize) -> PathBuf {
+    pub fn disk(&self, index: usize) -> PathBuf {
         self.world.path(&format!("db{index}"))
     }
 
@@ -77,7 +80,7 @@ impl Ensemble {
         self.members[index].peer
     }
 
-    fn peers(&self) -> String {
+    pub fn peers(&self) -> String {
         let peers = self.members.iter().map(|m| format!("127.0.0.1:{}", m.peer));
         peers.collect::<Vec<String>>().join(",")
     }
@@ -89,6 +92,7 @@ impl Ensemble {
         let own = [
             ("-http_port", member.http.to_string()),
             ("-peer_port", member.peer.to_string()),
+            ("-peer_ip", self.peer_ip.to_owned()),
             (
                 "-native_log_file_path",
                 self.disk(index).display().to_string(),
@@ -116,7 +120,9 @@ impl Ensemble {
 
     /// An agent that knows all schedulers.
     pub fn start_agent(&mut self) {
-        let scheduler = format!("-scheduler={}", self.peers());
+        let doors = self.members.iter();
+        let doors = doors.map(|m| format!("{}:{}", self.peer_ip, m.peer));
+        let scheduler = format!("-scheduler={}", doors.collect::<Vec<_>>().join(","));
         let mut args = self.world.agent_args();
         args.retain(|arg| !arg.starts_with("-scheduler="));
         self.world.start_agent_as({
@@ -126,7 +132,7 @@ impl Ensemble {
     }
 
     /// The one that leads by its own word.
-    fn leader(&self) -> Option<usize> {
+    pub fn leader(&self) -> Option<usize> {
         let leads = |m: &Member| m.child.is_some() && status(m.http, "/leaderhealth") == Some(200);
         self.members.iter().position(leads)
     }
@@ -148,13 +154,13 @@ impl Ensemble {
         }
     }
 
-    fn signal(&self, index: usize, signal: Signal) {
+    pub fn signal(&self, index: usize, signal: Signal) {
         let child = self.members[index].child.as_ref().unwrap();
         kill(Pid::from_raw(i32::try_from(child.id()).unwrap()), signal).unwrap();
     }
 
     /// Waits until a scheduler that was told to end has ended, and gives its status.
-    fn join(&mut self, index: usize) -> i32 {
+    pub fn join(&mut self, index: usize) -> i32 {
         let mut child = self.members[index].child.take().unwrap();
         wait("the scheduler to end", || {
             child.try_wait().unwrap().is_some()
@@ -203,15 +209,16 @@ pub fn status(port: u16, path: &str) -> Option<u16> {
         .map(|(status, _, _)| status)
 }
 
+/// Four of six rounds end a leader with SIGKILL: 20 and 100 such.
 fn rounds() -> usize {
     match std::env::var("AURORA_LONG").as_deref() {
-        Ok("1") => 100,
-        Ok(_) | Err(_) => 20,
+        Ok("1") => 150,
+        Ok(_) | Err(_) => 30,
     }
 }
 
 /// Makes the steady job, whose tasks must not notice anything.
-fn begin(ensemble: &Ensemble, judge: &Path) -> crate::chaos::Lines {
+pub fn begin(ensemble: &Ensemble, judge: &Path) -> crate::chaos::Lines {
     let world = &ensemble.world;
     insist(
         world,

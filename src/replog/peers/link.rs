@@ -84,8 +84,8 @@ async fn receive_all(
     is_waiting: &AtomicBool,
 ) -> String {
     loop {
-        let frame = match reader.receive().await {
-            Ok(bytes) => Frame::decode(&bytes),
+        let frame = match reader.receive_with(Frame::decode).await {
+            Ok(frame) => frame,
             Err(error) => return error.to_string(),
         };
         is_waiting.store(true, Ordering::Relaxed);
@@ -168,7 +168,8 @@ impl Sending {
                 due = now + PULSE_INTERVAL;
             }
             for message in batch {
-                writer.feed(&Frame::Message(message).encode());
+                let frame = Frame::Message(message);
+                writer.feed_with(|out| frame.encode_behind(out));
             }
             if writer.buffered() == 0 {
                 let late = rt::sleep_until(due);

@@ -10,19 +10,21 @@ use crate::rt::{self, Fiber, Shutdown, ShutdownTrigger};
 use async_channel::Receiver;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// A machine: a directory, an address, and what runs there.
 pub(super) struct Node {
-    scratch: Scratch,
+    root: PathBuf,
+    /// Removes the directory, where it is this process's own.
+    scratch: Option<Scratch>,
     port: u16,
     key: SecretKey,
     running: Option<Running>,
     /// What has been learned, since the last start.
-    entries: BTreeMap<u64, Vec<u8>>,
-    leading: Option<Ballot>,
-    ended: Option<LogEvent>,
+    pub(super) entries: BTreeMap<u64, Vec<u8>>,
+    pub(super) leading: Option<Ballot>,
+    pub(super) ended: Option<LogEvent>,
 }
 
 struct Running {
@@ -46,8 +48,17 @@ async fn listener(port: u16) -> PeerListener {
 impl Node {
     pub(super) async fn new() -> Self {
         let port = listener(0).await.local_addr().unwrap().port();
+        let scratch = Scratch::new();
+        let mut node = Self::at(scratch.path().to_path_buf(), port);
+        node.scratch = Some(scratch);
+        node
+    }
+
+    /// One whose directory is somebody else's.
+    pub(super) fn at(root: PathBuf, port: u16) -> Self {
         Self {
-            scratch: Scratch::new(),
+            root,
+            scratch: None,
             port,
             key: key(1),
             running: None,
@@ -63,19 +74,50 @@ impl Node {
         node
     }
 
-    fn path(&self) -> PathBuf {
-        self.scratch.path().join("db")
+    pub(super) fn path(&self) -> PathBuf {
+        self.root.join("db")
+    }
+
+    pub(super) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    pub(super) fn port(&self) -> u16 {
+        self.port
+    }
+
+    pub(super) fn is_running(&self) -> bool {
+        self.running.is_some()
     }
 
     pub(super) fn address(&self) -> String {
         format!("127.0.0.1:{}", self.port)
     }
 
-    fn log(&self) -> &LogHandle {
+    pub(super) fn log(&self) -> &LogHandle {
         &self.running.as_ref().unwrap().log
     }
 
-    async fn try_start(&mut self, peers: &[String], quorum: u32) -> Result<(), OpenError> {
+    pub(super) async fn try_start(
+        &mut self,
+        peers: &[String],
+        quorum: u32,
+    ) -> Result<(), OpenError> {
+        self.try_start_by(peers, quorum, open).await
+    }
+
+    /// Starts what `open` opens.
+    pub(super) async fn try_start_by<O>(
+        &mut self,
+        peers: &[String],
+        quorum: u32,
+        open: O,
+    ) -> Result<(), OpenError>
+    where
+        O: FnOnce(LogOptions, Option<Reach>, Rng) -> Result<super::Opened, OpenError>
+            + Send
+            + 'static,
+    {
         let mut listener = listener(self.port).await;
         let reach = Reach {
             key: self.key.clone(),
@@ -124,7 +166,7 @@ impl Node {
         self.leading = None;
     }
 
-    fn hear(&mut self) {
+    pub(super) fn hear(&mut self) {
         let Some(running) = &self.running else {
             return;
         };
@@ -145,7 +187,7 @@ impl Node {
         }
     }
 
-    fn has(&self, payload: &[u8]) -> bool {
+    pub(super) fn has(&self, payload: &[u8]) -> bool {
         self.entries.values().any(|entry| entry == payload)
     }
 }
@@ -176,7 +218,7 @@ pub(super) fn addresses(nodes: &[Node]) -> Vec<String> {
     nodes.iter().map(Node::address).collect()
 }
 
-fn leader(nodes: &[Node]) -> Option<usize> {
+pub(super) fn leader(nodes: &[Node]) -> Option<usize> {
     let leads = |node: &Node| {
         let running = node.running.as_ref();
         running.is_some_and(|r| r.log.leading().is_some()) && node.leading.is_some()
@@ -184,7 +226,7 @@ fn leader(nodes: &[Node]) -> Option<usize> {
     nodes.iter().position(leads)
 }
 
-async fn append(nodes: &mut [Node], payload: &str) {
+pub(super) async fn append(nodes: &mut [Node], payload: &str) {
     // A term may end between the look and the append.
     let payload = payload.as_bytes().to_vec();
     for _ in 0..20 {
@@ -208,7 +250,7 @@ async fn append(nodes: &mut [Node], payload: &str) {
     panic!("never appended");
 }
 
-async fn everybody_has(nodes: &mut [Node], payload: &str) {
+pub(super) async fn everybody_has(nodes: &mut [Node], payload: &str) {
     until(nodes, &format!("everybody has {payload}"), |nodes| {
         let mut running = nodes.iter().filter(|node| node.running.is_some());
         running.all(|node| node.has(payload.as_bytes()))
@@ -229,7 +271,7 @@ pub(super) async fn formed(count: usize) -> Vec<Node> {
     nodes
 }
 
-async fn stop(nodes: &mut [Node]) {
+pub(super) async fn stop(nodes: &mut [Node]) {
     for node in nodes {
         node.stop().await;
     }
@@ -296,7 +338,7 @@ async fn done(nodes: &mut [Node], args: &[&str]) -> String {
     text
 }
 
-fn members(node: &Node) -> usize {
+pub(super) fn members(node: &Node) -> usize {
     let report = node.log().ensemble();
     let seated = |m: &&crate::replog::MemberStatus| m.role != crate::replog::Role::Learner;
     report.members.iter().filter(seated).count()

@@ -2,7 +2,10 @@
 
 mod disk;
 mod ensemble;
+mod faults;
 mod kill;
+mod repair;
+mod scenarios;
 mod sweep;
 
 use super::*;

@@ -5,6 +5,7 @@ use super::message::MessageV1;
 use super::values::{self, BallotV1, MemberV1, SeatV1};
 use super::{MEMBERS_MAX, WireError};
 use crate::paxos::{Ballot, Member, Message, Position, Status};
+use crate::replog::append;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -266,12 +267,20 @@ impl From<RefusalV1<'_>> for Refusal {
 impl Frame {
     /// The bytes to send.
     pub fn encode(&self) -> Vec<u8> {
-        super::encode(&Envelope::V1(match self {
+        let mut out = Vec::new();
+        self.encode_behind(&mut out);
+        out
+    }
+
+    /// Appends the bytes to send to `out`.
+    pub fn encode_behind(&self, out: &mut Vec<u8>) {
+        let envelope = Envelope::V1(match self {
             Self::Hello(hello) => FrameV1::Hello(hello.into()),
             Self::Message(message) => FrameV1::Message(message.into()),
             Self::Pulse(pulse) => FrameV1::Pulse((*pulse).into()),
             Self::Refused(refusal) => FrameV1::Refused(refusal.into()),
-        }))
+        });
+        append::encoded(&envelope, out);
     }
 
     /// Reads received bytes.

@@ -1,5 +1,7 @@
 //! The parts of the log's service that need no threads and no fibers.
 
+#[path = "../../../src/replog/append.rs"]
+mod append;
 #[path = "../../../src/replog/disk.rs"]
 pub mod disk;
 #[path = "../../../src/replog/evidence.rs"]
