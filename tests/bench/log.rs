@@ -5,15 +5,21 @@
 //! 256 B and 4 KiB, and 1, 64 and 1,000 in flight `append_..._per_s`, `..._p50_ms`, `..._p99_ms`;
 //! `append_sequential_p50_ms` is that of 3 replicas, 256 B, 1 in flight. `fdatasync_probe_p50_ms` is a
 //! bare write of 4 KiB and `fdatasync` on the same file system, measured between the cases.
-//! Arguments: `--seconds=N` for each case; `--only=1000` for one number in flight;
+//! Where etcd or ZooKeeper is installed, three of its servers take writes in turn with the case of 3 replicas,
+//! 256 B and 1,000 in flight: `etcd_3_256b_1000_inflight_per_s`, `zookeeper_...`, and
+//! `append_times_the_better_reference`.
+//! Arguments: `--seconds=N` for each case; `--rounds=N` of which each figure is the median;
+//! `--only=1000` for one number in flight; `--reference=0` leaves the others out;
 //! `--rss_appends=10000000` measures `rss_per_replica_after_10m_mb` alone (with 3 replicas, and
 //! truncation to the last million).
 #![expect(
     clippy::unwrap_used,
-    reason = "a benchmark may stop at the first surprise"
+    clippy::disallowed_types,
+    reason = "a benchmark measures by the real clock and may stop at the first surprise"
 )]
 
 mod figures;
+mod reference;
 
 use figures::Report;
 use std::fs::{self, File};
@@ -175,10 +181,50 @@ fn main() {
     report.finish();
 }
 
+/// The values of each figure, round by round.
+#[derive(Default)]
+struct Rounds(Vec<(String, &'static str, Vec<f64>)>);
+
+impl Rounds {
+    fn add(&mut self, name: String, value: f64, unit: &'static str) {
+        match self.0.iter_mut().find(|(known, ..)| *known == name) {
+            Some((.., values)) => values.push(value),
+            None => self.0.push((name, unit, vec![value])),
+        }
+    }
+
+    fn median(&mut self, name: &str) -> Option<f64> {
+        let found = self.0.iter_mut().find(|(known, ..)| known == name);
+        found.map(|(.., values)| figures::median(values))
+    }
+}
+
 fn cases(dir: &Path, report: &mut Report) {
+    let rounds = figures::argument("rounds", 1);
+    let mut all = Rounds::default();
+    let mut probed = Vec::new();
+    for _ in 0..rounds {
+        round(dir, &mut all, &mut probed);
+    }
+    let ours = all.median("append_3_replicas_256b_1000_inflight_per_s");
+    let theirs =
+        ["etcd", "zookeeper"].map(|name| all.median(&format!("{name}_3_256b_1000_inflight_per_s")));
+    for (name, unit, mut values) in all.0 {
+        report.figure(&name, figures::median(&mut values), unit);
+    }
+    let better = theirs.into_iter().flatten().fold(0.0, f64::max);
+    if let Some(ours) = ours
+        && better > 0.0
+    {
+        report.figure("append_times_the_better_reference", ours / better, "times");
+    }
+    report.figure("fdatasync_probe_p50_ms", figures::median(&mut probed), "ms");
+}
+
+/// Every case once.
+fn round(dir: &Path, all: &mut Rounds, probed: &mut Vec<f64>) {
     let seconds = figures::argument("seconds", 3);
     let only = figures::argument("only", 0);
-    let mut probed = Vec::new();
     for replicas in [1, 3] {
         for bytes in [256, 4096] {
             for in_flight in [1, 64, 1000] {
@@ -194,19 +240,33 @@ fn cases(dir: &Path, report: &mut Report) {
                 let outcome = run(dir, &case);
                 let unit = if replicas == 1 { "replica" } else { "replicas" };
                 let name = format!("append_{replicas}_{unit}_{bytes}b_{in_flight}_inflight");
-                report.figure(
-                    &format!("{name}_per_s"),
+                all.add(
+                    format!("{name}_per_s"),
                     outcome.value("appends_per_s"),
                     "1/s",
                 );
-                report.figure(&format!("{name}_p50_ms"), outcome.value("p50_ms"), "ms");
-                report.figure(&format!("{name}_p99_ms"), outcome.value("p99_ms"), "ms");
+                all.add(format!("{name}_p50_ms"), outcome.value("p50_ms"), "ms");
+                all.add(format!("{name}_p99_ms"), outcome.value("p99_ms"), "ms");
                 if (replicas, bytes, in_flight) == (3, 256, 1) {
-                    report.figure("append_sequential_p50_ms", outcome.value("p50_ms"), "ms");
+                    let p50 = outcome.value("p50_ms");
+                    all.add("append_sequential_p50_ms".to_owned(), p50, "ms");
                 }
-                probe(dir, &mut probed);
+                probe(dir, probed);
+                if (replicas, bytes, in_flight) == (3, 256, 1000) {
+                    references(dir, seconds, all);
+                }
             }
         }
     }
-    report.figure("fdatasync_probe_p50_ms", figures::median(&mut probed), "ms");
+}
+
+fn references(dir: &Path, seconds: u64, all: &mut Rounds) {
+    if figures::argument("reference", 1) == 0 {
+        return;
+    }
+    for store in reference::Store::installed() {
+        let per_s = store.writes_per_s(&dir.join("reference"), 256, 1000, seconds);
+        let name = format!("{}_3_256b_1000_inflight_per_s", store.name());
+        all.add(name, per_s, "1/s");
+    }
 }

@@ -180,7 +180,10 @@ impl Node {
                 }
                 LogEvent::Leading { ballot } => self.leading = Some(ballot),
                 LogEvent::Discarded { .. } => self.leading = None,
-                LogEvent::Poisoned { .. } | LogEvent::Refused { .. } => self.ended = Some(event),
+                LogEvent::Poisoned { .. } | LogEvent::Refused { .. } => {
+                    self.leading = None;
+                    self.ended = Some(event);
+                }
                 LogEvent::ReadFailed { .. } | LogEvent::ReadReady { .. } | LogEvent::Status(_) => {}
                 LogEvent::Skipped { first } => self.entries.retain(|at, _| *at >= first.0),
             }

@@ -3,6 +3,7 @@
 mod disk;
 mod ensemble;
 mod faults;
+mod hostile;
 mod kill;
 mod repair;
 mod scenarios;

@@ -5,7 +5,7 @@
 
 use super::ensemble::{Node, addresses, append, everybody_has, formed, leader, stop, until};
 use crate::base::rng::Rng;
-use crate::replog::ReplicaStatus;
+use crate::replog::{MemberStatus, ReplicaStatus, Role};
 use crate::rt;
 use std::fs;
 
@@ -88,8 +88,8 @@ async fn scenario(seed: u64, size: usize) {
         }
         nodes[victim].start(&peers, quorum).await;
         // One at a time, as an operator would: a quorum that has lost its disks is lost.
-        until(&mut nodes, "it votes again", |nodes| {
-            nodes[victim].log().status() == ReplicaStatus::Voting
+        until(&mut nodes, "everybody has a seat and votes", |nodes| {
+            leader(nodes).is_some_and(|at| are_all_seated(&nodes[at], size))
         })
         .await;
     }
@@ -107,6 +107,18 @@ async fn scenario(seed: u64, size: usize) {
             + 1;
     }
     stop(&mut nodes).await;
+}
+
+/// Whether the ensemble, as its leader sees it, has as many members as it should, all of them voting.
+///
+/// Not what a replica says of itself: one that was wiped has learned everything, and says that it would vote,
+/// before it has the seat of its former self.
+fn are_all_seated(leader: &Node, size: usize) -> bool {
+    let members = leader.log().ensemble().members;
+    let votes = |m: &MemberStatus| {
+        m.role != Role::Learner && m.is_connected && m.status == Some(ReplicaStatus::Voting)
+    };
+    members.len() == size && members.iter().all(votes)
 }
 
 fn text(payload: &[u8]) -> String {
