@@ -86,10 +86,6 @@ impl Node {
         self.port
     }
 
-    pub(super) fn is_running(&self) -> bool {
-        self.running.is_some()
-    }
-
     pub(super) fn address(&self) -> String {
         format!("127.0.0.1:{}", self.port)
     }

@@ -196,7 +196,7 @@ impl Plan {
         }
         let (path, used) = used[self.count % used.len()];
         let at = self.rng.index(*used);
-        if self.count % 4 == 0 {
+        if self.count.is_multiple_of(4) {
             cut(path, at);
             return Some(format!("{}: cut at {at}", name(path)));
         }
