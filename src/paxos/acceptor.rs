@@ -11,7 +11,7 @@ use std::collections::VecDeque;
 /// Invariant: every ballot in `accepted` is at most `promised`.
 /// Invariant: the runs in `accepted` are in order, none is empty, no two overlap, every position is
 /// above `learned`, and `first <= learned + 1`.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Acceptor {
     pub(super) status: Status,
     /// No ballot below this one is accepted.

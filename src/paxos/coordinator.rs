@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// What a replica is doing beyond accepting.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum Role {
     Candidate(Candidate),
     Follower,
@@ -22,7 +22,7 @@ pub(super) enum Role {
 }
 
 /// Asks whether a candidacy would be welcome, before it disturbs anybody.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct PreCandidate {
     pub(super) ballot: Ballot,
     pub(super) grants: BTreeMap<ReplicaId, Incarnation>,
@@ -38,7 +38,7 @@ impl PreCandidate {
 }
 
 /// Gathers promises for one ballot.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Candidate {
     pub(super) ballot: Ballot,
     promises: BTreeMap<ReplicaId, Promised>,
@@ -46,7 +46,7 @@ pub(super) struct Candidate {
     pub(super) asked: BTreeSet<ReplicaId>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Promised {
     incarnation: Incarnation,
     learned: Position,
@@ -172,7 +172,7 @@ impl Candidate {
 }
 
 /// A term that has been won.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Leader {
     pub(super) ballot: Ballot,
     /// When the term began.
@@ -187,6 +187,8 @@ pub(super) struct Leader {
     pub(super) peers: BTreeMap<ReplicaId, Peer>,
     /// Configurations written and not learned, in order.
     pub(super) unlearned: Vec<Configured>,
+    /// The configuration that a quorum of its members is known to hold durably as chosen.
+    pub(super) settled: Position,
     /// A change that waits to be appended.
     pub(super) change: Option<Pending>,
     /// Reads that wait for a quorum to say that it still follows.
@@ -221,6 +223,7 @@ impl Leader {
             next: learned.next(),
             peers: BTreeMap::new(),
             unlearned: Vec::new(),
+            settled: Position::ZERO,
             change: None,
             reads: Reads::default(),
             hand_over: None,

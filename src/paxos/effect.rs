@@ -102,6 +102,12 @@ pub enum Effect {
         /// What.
         message: Message,
     },
+    /// The configuration in force is known to be chosen by a quorum of its members, who will not
+    /// forget it: the members that it has left out are never needed again. Only a leader is told.
+    Settled {
+        /// The entry that brought it.
+        position: Position,
+    },
     /// Entries below `first` are gone everywhere; the next `Learned` is at `first`.
     Skipped {
         /// The first position that is kept.

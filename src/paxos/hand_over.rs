@@ -56,9 +56,11 @@ impl Replica {
         let Role::Leader(leader) = &mut self.role else {
             return;
         };
+        // Its own vote may be needed once more until those who stay know for good.
         if leader.is_announced
             && leader.hand_over.is_none()
             && leader.unlearned.is_empty()
+            && leader.settled >= self.configured.position
             && !self.configured.configuration.counts(self.me)
         {
             // Removed: whoever is left decides. They have been told what is learned.

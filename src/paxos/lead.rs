@@ -230,6 +230,7 @@ impl Replica {
                 return;
             }
             self.give(now, runs);
+            self.keep_configuration(ballot);
             self.announce();
             if self.acceptor.learned == self.acceptor.end() {
                 // Nothing in flight would carry the news.

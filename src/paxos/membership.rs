@@ -22,6 +22,7 @@ use super::effect::{Effect, Record};
 use super::entry::{Configuration, Configured, Position, Value};
 use super::message::{Body, Join};
 use super::peer::Peer;
+use super::quorum;
 use super::read::Asker;
 use super::replica::Replica;
 use super::status::Status;
@@ -147,8 +148,9 @@ impl Replica {
     }
 
     /// Asks for a change of the ensemble. It is appended when a newcomer is nearly up to date and
-    /// everything in flight is learned; [`Effect::Configured`] tells that it is done, and
-    /// [`Effect::ChangeFailed`] that it was given up. If the term ends first its outcome is unknown.
+    /// everything in flight is learned; [`Effect::Configured`] tells that it is in force,
+    /// [`Effect::Settled`] that whoever it has left out may go, and [`Effect::ChangeFailed`] that it
+    /// was given up. If the term ends first its outcome is unknown.
     ///
     /// # Errors
     ///
@@ -278,9 +280,14 @@ impl Replica {
             Err(ChangeError::NotReady(_)) if !drains && now < until => return,
             Err(error) => return self.give_up_change(is_own, error),
         }
+        let position = self.configured.position;
         let Role::Leader(leader) = &mut self.role else {
             return;
         };
+        // At any time the quorums of two configurations matter, and of no more.
+        if leader.settled < position && !mistake::is_on("change-before-settled") {
+            return;
+        }
         if !is_drained {
             if let Some(pending) = &mut leader.change {
                 pending.drains = true;
@@ -322,6 +329,66 @@ impl Replica {
         }
         self.effects.push_back(Effect::Configured(configured));
         self.take_seat(ballot);
+    }
+
+    /// Makes a configuration that has just been learned durable, as one that is in force.
+    ///
+    /// DURABILITY: entries need not be known as chosen by many, a later term finds them. But this one
+    /// takes from the older members their say: if all who know that it is chosen forgot so, the older
+    /// members would be needed once more, and they may be gone for good. So whoever says that it has
+    /// learned a configuration does not forget it ([`Replica::poll_settled`]).
+    ///
+    /// Not before the entries themselves are asked to be made durable. Tells the leader when it is
+    /// done, unless that is this replica.
+    pub(super) fn keep_configuration(&mut self, ballot: Ballot) {
+        let is_new = |record: &Record| matches!(record, Record::Configuration(_));
+        if !self.riding.iter().any(is_new) || mistake::is_on("let-configurations-ride") {
+            return;
+        }
+        self.persist(Vec::new());
+        if ballot.replica != self.me.id {
+            let body = Body::Progress {
+                feature_level: self.options.feature_level,
+                learned: self.acceptor.learned,
+                round: 0,
+                status: self.acceptor.status,
+            };
+            self.persist_then(Vec::new(), ballot.replica, ballot, body);
+        }
+    }
+
+    /// Whether a quorum of the members in force holds the configuration durably as chosen, as far as
+    /// this leader knows: then no member that it has left out is ever needed again.
+    fn can_settle(&self) -> bool {
+        let Configured {
+            position,
+            configuration,
+        } = &self.configured;
+        let Role::Leader(leader) = &self.role else {
+            return false;
+        };
+        quorum::is_reached(configuration, |id, incarnation| {
+            if id == self.me.id {
+                return self.held() >= *position;
+            }
+            let peer = leader.peers.get(&id);
+            peer.is_some_and(|peer| {
+                peer.incarnation == incarnation && peer.learned >= Some(*position)
+            })
+        })
+    }
+
+    /// Tells the owner once that the configuration in force is settled.
+    pub(super) fn poll_settled(&mut self) {
+        let position = self.configured.position;
+        let is_due = |leader: &Leader| leader.is_announced && leader.settled < position;
+        if !matches!(&self.role, Role::Leader(leader) if is_due(leader)) || !self.can_settle() {
+            return;
+        }
+        if let Role::Leader(leader) = &mut self.role {
+            leader.settled = position;
+            self.effects.push_back(Effect::Settled { position });
+        }
     }
 
     /// Looks whether this replica's votes count by the configuration it has learned, whose entry
@@ -404,6 +471,11 @@ impl Replica {
 
     pub(super) fn on_join(&mut self, now: Instant, from: Member, join: Join) {
         if self.leading().is_none() {
+            // Where nobody leads, what it lacks may be what is missing for somebody to lead: the entry
+            // that gives it its seat.
+            if self.leader.is_none() && !join.needs_incarnation && join.learned < self.readable {
+                self.on_catch_up(from, join.learned.next());
+            }
             return;
         }
         if join.needs_incarnation {

@@ -5,6 +5,7 @@ use super::entry::Position;
 use super::status::Status;
 use crate::base::clock::Instant;
 use crate::base::mistake;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// How far a replica is, in the incarnation it was last heard in.
@@ -17,6 +18,8 @@ pub(super) struct Peer {
     pub(super) incarnation: Incarnation,
     /// How far it has durably accepted under this ballot, without a gap.
     pub(super) matched: Position,
+    /// What it has accepted behind a gap: the last position by the first, each as it was told.
+    ahead: BTreeMap<Position, Position>,
     /// Everything in flight up to here has been written to it.
     pub(super) sent: Position,
     /// Everything up to here has to be fed to it, unless it has learned it.
@@ -50,6 +53,7 @@ impl Peer {
         Self {
             incarnation,
             matched,
+            ahead: BTreeMap::new(),
             sent,
             feed_to: sent,
             feeding: None,
@@ -86,10 +90,31 @@ impl Peer {
 
     /// Takes an acknowledgement of `first..=last`. `next` is the position that has not been
     /// written.
+    ///
+    /// They come in any order after a link was lost. What is behind a gap is kept until it is
+    /// filled: if it were not, each loss would cost a round of sending everything behind it again.
     pub(super) fn accepted(&mut self, first: Position, last: Position, next: Position) {
-        let is_next = first <= self.matched.next() || mistake::is_on("acknowledge-over-a-gap");
-        if is_next && last < next {
+        if last >= next || last < first {
+            return;
+        }
+        if first <= self.matched.next() || mistake::is_on("acknowledge-over-a-gap") {
             self.matched = last.max(self.matched);
+            self.close_gaps();
+        } else if self.ahead.len() < Self::AHEAD_MAX || self.ahead.contains_key(&first) {
+            let held = self.ahead.entry(first).or_insert(last);
+            *held = last.max(*held);
+        }
+    }
+
+    /// Most acknowledgements kept behind a gap. More are forgotten, and asked for again.
+    const AHEAD_MAX: usize = 1024;
+
+    /// Moves on over what was accepted behind a gap that is filled by now.
+    fn close_gaps(&mut self) {
+        while let Some(entry) = self.ahead.first_entry()
+            && *entry.key() <= self.matched.next()
+        {
+            self.matched = entry.remove().max(self.matched);
         }
     }
 
@@ -107,6 +132,7 @@ impl Peer {
         };
         self.sent = self.sent.max(known);
         self.matched = self.matched.max(known);
+        self.close_gaps();
         if self.feeding.is_some_and(|from| learned >= from) {
             self.feeding = None;
         }
@@ -144,7 +170,8 @@ impl Peer {
         if self.written.is_stuck(self.matched, !has_all) {
             self.feeding = None;
             self.feed_to = learned;
-            self.sent = self.sent.min(learned.max(own));
+            // What is acknowledged is there.
+            self.sent = self.sent.min(learned.max(own).max(self.matched));
         }
     }
 }
@@ -169,5 +196,33 @@ impl Stagnation {
         }
         self.ticks = (self.ticks + 1) % Self::TICKS;
         self.ticks == 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn acknowledgements_that_come_out_of_order_count_once_the_gap_is_filled() {
+        let at = Position;
+        let mut peer = Peer::new(Instant::ZERO, Incarnation(0), at(4), at(4));
+        for (first, last) in [(7, 7), (9, 12), (8, 8), (12, 12)] {
+            peer.accepted(at(first), at(last), at(20));
+            assert_eq!(peer.matched, at(4));
+        }
+        // What was never written cannot be there.
+        peer.accepted(at(13), at(20), at(20));
+        peer.accepted(at(5), at(6), at(20));
+        assert_eq!(peer.matched, at(12));
+        assert!(peer.ahead.is_empty());
+        for first in 100..5000 {
+            peer.accepted(at(2 * first), at(2 * first), at(20_000));
+        }
+        assert_eq!(peer.ahead.len(), Peer::AHEAD_MAX);
+        // A newer life has none of it.
+        assert!(peer.hears(Instant::ZERO, Incarnation(1)));
+        assert!(peer.ahead.is_empty());
+        assert_eq!(peer.matched, Position::ZERO);
     }
 }

@@ -17,7 +17,7 @@ use crate::base::rng::Rng;
 use std::collections::VecDeque;
 
 /// Reads under way in one term.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Reads {
     /// The newest round begun, and the newest that a quorum has answered.
     pub(super) begun: u64,

@@ -209,9 +209,10 @@ impl Replica {
     fn hear_watermark(&mut self, now: Instant, ballot: Ballot, learned: Position) {
         let runs = self.acceptor.learn_accepted(ballot, learned);
         self.give(now, runs);
+        self.keep_configuration(ballot);
     }
 
-    fn on_catch_up(&mut self, from: Member, position: Position) {
+    pub(super) fn on_catch_up(&mut self, from: Member, position: Position) {
         if position <= self.readable {
             self.effects.push_back(Effect::Read {
                 peer: from.id,

@@ -106,7 +106,10 @@ pub enum ProposeError {
 }
 
 /// A replica of the log. See the module for how to drive it.
-#[derive(Debug)]
+///
+/// It can be cloned so that a search can go on from one state in several ways; two clones that both
+/// talk to others are a copied disk.
+#[derive(Clone, Debug)]
 pub struct Replica {
     pub(super) me: Member,
     pub(super) options: Options,
@@ -254,6 +257,12 @@ impl Replica {
     /// Whether the ensemble has been formed: its configuration is an entry of the log.
     pub fn is_formed(&self) -> bool {
         self.configured.position > Position::ZERO
+    }
+
+    /// Whether this replica leads, and has told by [`Effect::Settled`] that the configuration in
+    /// force is settled.
+    pub fn is_settled(&self) -> bool {
+        matches!(&self.role, Role::Leader(leader) if leader.settled >= self.configured.position)
     }
 
     /// Whether this replica belongs to an ensemble for good: it has been formed, or this replica
@@ -533,6 +542,7 @@ impl Replica {
             // A candidacy has met a newer configuration.
             self.stand_again_under_newer_configuration(now, rng);
         }
+        self.poll_settled();
         self.poll_change(now);
         self.poll_hand_over(now, rng);
         debug_assert!({

@@ -284,6 +284,7 @@ impl World {
             Effect::ChangeFailed { .. }
             | Effect::Discarded { .. }
             | Effect::Leader(_)
+            | Effect::Settled { .. }
             | Effect::Status(_) => {}
             Effect::Read {
                 peer,

@@ -33,6 +33,8 @@ pub struct Machine {
     pub disk_slow_until: Nanos,
     /// Counts the processes.
     pub boot: u64,
+    /// The number of the last commit that was reported done: others may have been told of it.
+    pub reported: u64,
 }
 
 /// What was handed to the disk, and what of it has been reported.
@@ -89,6 +91,7 @@ impl Machine {
             stalled_until: 0,
             disk_slow_until: 0,
             boot: 0,
+            reported: 0,
         }
     }
 
@@ -97,6 +100,7 @@ impl Machine {
         self.disk.format();
         make(&self.disk, Fresh::joining(me, needs_incarnation));
         self.me = me;
+        self.reported = 0;
     }
 
     pub fn id(&self) -> ReplicaId {
@@ -106,6 +110,13 @@ impl Machine {
     /// The witness of who lives here now.
     pub fn witness(&mut self) -> &mut Witness {
         self.witnesses.entry(self.me).or_default()
+    }
+
+    /// Whether the evidence on the disk is of everything that was reported done. Where it is behind,
+    /// because it rides, only the peers can know that something is gone: see `replog::disk`.
+    pub fn is_attested(&self) -> bool {
+        let evidence = EvidenceFile::over(self.disk.slots()).newest();
+        evidence.is_ok_and(|evidence| evidence.sequence >= self.reported)
     }
 
     /// Opens the disk as a starting process does.

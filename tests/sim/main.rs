@@ -1,7 +1,8 @@
 //! The replicated log under every kind of trouble, in simulated time, from one seed.
 //!
 //! `AURORA_SEED=n cargo test --test sim replay` runs one seed again; `AURORA_TRACE=1` shows what
-//! happens in it. `AURORA_LONG=1 AURORA_SEEDS=n cargo test --test sim` runs many seeds.
+//! happens in it. `AURORA_LONG=1 AURORA_SEEDS=n cargo test --test sim` runs many seeds, from
+//! `AURORA_FIRST` on if that is set.
 #![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 
 mod checker;
@@ -12,13 +13,16 @@ mod load;
 mod machine;
 #[cfg(feature = "mistakes")]
 mod mistakes;
+mod model;
 mod network;
 mod plan;
 mod scenario;
 mod trouble;
+mod view;
 mod world;
 
 use scenario::{Outcome, run};
+use std::panic::catch_unwind;
 use std::time::Duration;
 
 /// What a number of runs came to.
@@ -62,11 +66,18 @@ fn seeds(what: &str, first: u64, fixed: u64) {
     let is_long = std::env::var("AURORA_LONG").is_ok_and(|long| long == "1");
     let long = number("AURORA_SEEDS").unwrap_or(fixed * 20);
     let count = if is_long { long } else { fixed };
+    let first = number("AURORA_FIRST").unwrap_or(first);
     let mut sum = Sum::default();
+    let mut failed = Vec::new();
     for seed in first..first + count {
-        sum.add(&run(plan::Plan::from_seed(seed)));
+        match catch_unwind(|| run(plan::Plan::from_seed(seed))) {
+            Ok(outcome) => sum.add(&outcome),
+            // It has said what, and how to see it again.
+            Err(_) => failed.push(seed),
+        }
     }
     sum.report(what);
+    assert!(failed.is_empty(), "these seeds fail: {failed:?}");
     assert!(
         sum.acknowledged > 50 * sum.runs,
         "too little was done: {sum:?}"

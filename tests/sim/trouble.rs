@@ -179,7 +179,7 @@ impl World {
             .enumerate()
             .filter(|(other, machine)| *other == index || machine.damage.is_some());
         let spare = members.len().saturating_sub(configuration.quorum as usize);
-        !is_changing && lost.count() <= spare && seated(&self.machines[index])
+        !is_changing && self.is_settled() && lost.count() <= spare && seated(&self.machines[index])
     }
 
     /// Damages a disk, while no more of them are damaged than the ensemble can do without.
@@ -187,13 +187,12 @@ impl World {
         if !self.is_dispensable(index) || self.machines[index].damage.is_some() {
             return;
         }
-        let process = self.machines[index].process.as_ref();
-        if process.is_some_and(|process| process.durable.is_riding()) {
+        self.crash(index);
+        self.start_soon(index);
+        if !self.machines[index].is_attested() {
             // For a moment only its peers know what it has written last.
             return;
         }
-        self.crash(index);
-        self.start_soon(index);
         let what = Damage::any(&mut self.rng);
         let is_done = what.inflict(&self.machines[index].disk, &mut self.rng);
         trace!(self, "{index}: {what:?} {is_done}");

@@ -90,6 +90,8 @@ pub struct World {
     pub handled: u64,
     /// The term in which a change of the ensemble was asked for whose outcome is not known yet.
     pub changing: Option<Ballot>,
+    /// The newest configuration that is known not to be forgotten.
+    pub settled: Position,
     next_id: u64,
     next_token: u64,
     pub is_traced: bool,
@@ -143,6 +145,7 @@ impl World {
             era: 0,
             handled: 0,
             changing: None,
+            settled: Position::ZERO,
             next_id: 100,
             next_token: 0,
             is_traced: std::env::var_os("AURORA_TRACE").is_some(),
@@ -357,6 +360,10 @@ impl World {
                     self.changing = None;
                 }
             }
+            Effect::Settled { position } => {
+                trace!(self, "{machine} has settled {position}");
+                self.settled = self.settled.max(position);
+            }
             Effect::Leader(leader) => trace!(self, "{machine} hears {leader:?} lead"),
             Effect::Skipped { first } => {
                 trace!(self, "{machine} skips to {first}");
@@ -487,6 +494,7 @@ impl World {
             return self.start_soon(machine);
         }
         let journal = self.plan.disk.journal_batches;
+        self.machines[machine].reported = process.durable.sequence();
         self.machines[machine].disk.settle(journal);
         self.machines[machine].witness().persisted(&commit.records);
         self.call(machine, |core, now, rng| {
@@ -738,74 +746,5 @@ impl World {
         self.is_rough = true;
         self.network.roughen();
         self.after(Duration::ZERO, Event::Trouble);
-    }
-
-    /// The machine that leads and is not about to find out otherwise.
-    pub fn leader(&self) -> Option<usize> {
-        let leading = |machine: &Machine| machine.process.as_ref()?.leading;
-        (0..self.machines.len())
-            .max_by_key(|index| leading(&self.machines[*index]))
-            .filter(|index| leading(&self.machines[*index]).is_some())
-    }
-
-    /// What everybody is doing, for whoever looks into a failure.
-    pub fn describe(&self) -> String {
-        let mut text = format!("the log ends at {}", self.ledger.end());
-        for (index, machine) in self.machines.iter().enumerate() {
-            let state = match &machine.process {
-                None if machine.is_out => "has refused to start".to_owned(),
-                None => "does not run".to_owned(),
-                Some(process) => format!(
-                    "{:?}, learned {}, end {}, promised {}, leads {:?}, {} jobs wait, disk is {}",
-                    process.core.status(),
-                    process.core.learned(),
-                    process.core.end(),
-                    process.core.promised(),
-                    process.leading,
-                    process.jobs.len(),
-                    if process.commit.is_some() {
-                        "busy"
-                    } else {
-                        "idle"
-                    },
-                ),
-            };
-            text.push_str(&format!("\n  machine {index}, {:?}: {state}", machine.me));
-            text.push_str(&format!(", damage {:?}", machine.damage));
-        }
-        text
-    }
-
-    /// Those who have come back as somebody whose word is new are as good as any.
-    pub fn forgive(&mut self) {
-        let Some(configuration) = self.ledger.configuration() else {
-            return;
-        };
-        for machine in &mut self.machines {
-            if let Some(process) = &machine.process
-                && process.core.status() == Status::Voting
-                && configuration.counts(process.core.me())
-            {
-                machine.damage = None;
-            }
-        }
-    }
-
-    /// Whether every member is up, votes and has been given everything.
-    pub fn is_even(&self) -> bool {
-        let end = self.ledger.end();
-        let is_even =
-            |process: &Process| process.given == end && process.core.status() == Status::Voting;
-        let Some(configuration) = self.ledger.configuration() else {
-            return false;
-        };
-        let seats = configuration.members.iter();
-        seats.into_iter().all(|(id, seat)| {
-            let holder = self.machines.iter().find(|machine| machine.id() == *id);
-            holder.is_some_and(|machine| {
-                machine.me.incarnation == seat.incarnation
-                    && machine.process.as_ref().is_some_and(is_even)
-            })
-        })
     }
 }

@@ -716,4 +716,53 @@ fn a_lone_replica_raises_the_feature_level_too_but_not_before_its_time() {
     lone.pass(SECOND * 2);
     assert_eq!(lone.configuration(1).feature_level, 2);
     assert_eq!(lone.core(1).deadline(), Instant::FAR, "and then it rests");
+
+fn a_configuration_is_settled_when_a_quorum_of_its_members_cannot_forget_it() {
+    let mut ensemble = three();
+    let gone = Change::Remove { id: ReplicaId(3) };
+    // 2 accepts the change, and does not hear that it is chosen.
+    ensemble.holds_up = |_, to, body| to == 2 && matches!(body, Body::Heartbeat { .. });
+    ensemble.change(1, gone).unwrap();
+    let position = ensemble.core(1).configured();
+    let settled = Effect::Settled { position };
+    assert_eq!(members(&ensemble, 1), [1, 2]);
+    assert!(!ensemble.node(1).told.contains(&settled));
+    assert!(!ensemble.core(1).is_settled());
+    ensemble.holds_up = |_, _, _| false;
+    ensemble.let_go();
+    ensemble.pass(SECOND);
+    assert!(ensemble.node(1).told.contains(&settled));
+    // 3 may go now, and everybody else may crash: nobody asks for its vote any more.
+    ensemble.crash(3);
+    for id in [1, 2] {
+        assert!(ensemble.node(id).durable.learned >= position);
+        ensemble.crash(id);
+    }
+    ensemble.start(1);
+    ensemble.start(2);
+    ensemble.pass_until("a leader", |e| e.leader().is_some());
+}
+
+#[test]
+fn where_nobody_leads_whoever_lacks_entries_gets_them_from_anybody_who_has_them() {
+    let mut driven = Driven::new(Recovered {
+        learned: Position(5),
+        configured: Position(1),
+        ..recovered(&[1, 2, 3])
+    });
+    let join = Join {
+        address: "here:1".into(),
+        feature_level: 1,
+        learned: Position(2),
+        needs_incarnation: false,
+        nonce: 0,
+        status: Status::Voting,
+    };
+    let effects = driven.hear(9, Ballot::ZERO, Body::Join(join));
+    let read = Effect::Read {
+        peer: ReplicaId(9),
+        from: Position(3),
+        through: Position(5),
+    };
+    assert!(effects.contains(&read), "{effects:?}");
 }

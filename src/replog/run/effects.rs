@@ -60,6 +60,7 @@ impl Runner {
                         wires.network.send(to, message);
                     }
                 }
+                Effect::Settled { .. } => self.settled(),
                 Effect::Skipped { first } => self.outbox.push_back(LogEvent::Skipped { first }),
                 Effect::Status(status) => {
                     self.show(status);

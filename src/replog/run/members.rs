@@ -1,5 +1,6 @@
 //! Looking after the ensemble: forming it, inviting and changing its members, being refused.
 
+use super::change::{core_change, describe, is_done, is_seated, member_named};
 use super::{End, Runner};
 use crate::base::clock::Instant;
 use crate::base::rng::Rng;
@@ -25,6 +26,8 @@ const CHANGE_PATIENCE: Duration = Duration::from_secs(60);
 const TWICE_PATIENCE: Duration = Duration::from_secs(4);
 /// How long a hand-over may take.
 const HAND_OVER_PATIENCE: Duration = Duration::from_secs(1);
+/// Most replicas remembered as new.
+const NEWCOMERS_MAX: usize = 64;
 /// How often it is said what forming waits for.
 const SAY_INTERVAL: Duration = Duration::from_secs(10);
 
@@ -41,6 +44,10 @@ pub struct Members {
     feature_level: u32,
     /// Those who may become members.
     invited: BTreeSet<Arc<str>>,
+    /// Replicas that were of no ensemble when they were first seen.
+    newcomers: BTreeSet<ReplicaId>,
+    /// Replicas that have been members: one that was removed comes back by command only.
+    seated: BTreeSet<ReplicaId>,
     pending: Option<Pending>,
     /// Since when other replicas say that this one runs elsewhere.
     twice: Option<(Instant, String)>,
@@ -123,6 +130,8 @@ impl Members {
             boot: rng.next_u64(),
             feature_level,
             invited: BTreeSet::new(),
+            newcomers: BTreeSet::new(),
+            seated: BTreeSet::new(),
             pending: None,
             twice: None,
             foreign: BTreeMap::new(),
@@ -246,56 +255,6 @@ impl Members {
     }
 }
 
-/// The member of an address or of an id in hexadecimal.
-fn member_named(configuration: &Configuration, name: &str) -> Option<ReplicaId> {
-    let mut members = configuration.members.iter();
-    let named = members.find(|(id, seat)| *seat.address == *name || id.to_string() == name);
-    named.map(|(id, _)| *id)
-}
-
-fn is_seated(configuration: &Configuration, address: &str) -> bool {
-    let mut seats = configuration.members.values();
-    seats.any(|seat| *seat.address == *address)
-}
-
-/// Whether a change has nothing to change.
-fn is_done(configuration: &Configuration, change: &Change) -> bool {
-    match change {
-        Change::Add { address } => is_seated(configuration, address),
-        Change::Remove { member } => member_named(configuration, member).is_none(),
-        Change::Replace { member, address } => {
-            let old = member_named(configuration, member);
-            let at_its_place = old
-                .and_then(|id| configuration.members.get(&id))
-                .is_some_and(|seat| *seat.address == **address);
-            is_seated(configuration, address)
-                && (old.is_none() || at_its_place && !member_is_id(member))
-        }
-        Change::Quorum { size } => configuration.quorum == *size,
-    }
-}
-
-/// Whether a member is named by its id and not by its address.
-fn member_is_id(member: &str) -> bool {
-    member.len() == 16 && member.chars().all(|c| c.is_ascii_hexdigit())
-}
-
-fn describe(configuration: &Configuration) -> String {
-    let seats = configuration.members.iter().map(|(id, seat)| {
-        if seat.address.is_empty() {
-            id.to_string()
-        } else {
-            seat.address.to_string()
-        }
-    });
-    let seats: Vec<String> = seats.collect();
-    format!(
-        "the members are {}; quorum {}",
-        seats.join(", "),
-        configuration.quorum
-    )
-}
-
 impl Runner {
     /// Begins to talk with the other replicas.
     pub(super) fn join_network(&mut self) {
@@ -305,6 +264,7 @@ impl Runner {
             self.members.due = Instant::ZERO;
         }
         let configuration = Arc::new(self.core.configuration().clone());
+        self.members.note_seats(&configuration);
         let mut shown = self.shared.lock();
         shown.ensemble.configuration = Some(configuration);
         shown.ensemble.is_formed = self.core.is_formed();
@@ -388,6 +348,7 @@ impl Runner {
         if !self.core.is_bound() {
             self.try_to_form(now, &known);
         }
+        self.members.note_newcomers(&known);
         if self.core.leading().is_some() {
             self.members
                 .look_for_newcomers(self.core.configuration(), &known, now);
@@ -480,14 +441,21 @@ impl Runner {
         self.members
             .invited
             .retain(|address| !is_seated(configuration, address));
+        self.members.note_seats(configuration);
+        self.members.due = Instant::ZERO;
+        self.renew_hello();
+    }
+
+    /// The configuration in force is settled: what has been left out may be switched off.
+    pub(super) fn settled(&mut self) {
         self.members.due = Instant::ZERO;
         self.answer_change_if_done();
-        self.renew_hello();
     }
 
     fn answer_change_if_done(&mut self) {
         let configuration = self.core.configuration();
         if let Some(pending) = &self.members.pending
+            && self.core.is_settled()
             && is_done(configuration, &pending.change)
         {
             let text = describe(configuration);
@@ -535,12 +503,14 @@ impl Runner {
         if self.core.leading().is_none() {
             return tell(&answer, self.redirection());
         }
-        if is_done(configuration, &change) {
+        let has_happened = is_done(configuration, &change);
+        if has_happened && self.core.is_settled() {
             let text = format!("nothing to change: {}", describe(configuration));
             return tell(&answer, Answer::Done { text });
         }
         if let Change::Remove { member } | Change::Replace { member, .. } = &change
             && member_named(configuration, member).is_none()
+            && !has_happened
         {
             let text = format!("{member} is no member: {}", describe(configuration));
             return tell(&answer, Answer::Failed { text });
@@ -611,6 +581,10 @@ impl Runner {
             let text = format!("given up after {CHANGE_PATIENCE:?}: {}", pending.waits_for);
             return self.answer_change(&Answer::Failed { text });
         }
+        if is_done(configuration, &pending.change) {
+            pending.waits_for = "a quorum of the new members has not confirmed it".to_owned();
+            return;
+        }
         // The core may have dropped it for a change of its own. Asking again while it is under way does
         // nothing.
         if pending.asked.is_some_and(|at| now.since(at) < ASK_INTERVAL) {
@@ -679,51 +653,6 @@ impl Runner {
     }
 }
 
-/// The pending change in the core's words, or what it waits for.
-fn core_change(
-    configuration: &Configuration,
-    change: &Change,
-    known: &BTreeMap<ReplicaId, Known>,
-) -> Result<paxos::Change, String> {
-    let newcomer = |address: &str| {
-        let mut known = known.iter();
-        let found = known.find(|(id, known)| {
-            *known.hello.address == *address && !configuration.members.contains_key(id)
-        });
-        match found {
-            Some((_, known)) if known.pulse.status != Status::Empty => {
-                Ok((known.hello.member, Arc::clone(&known.hello.address)))
-            }
-            Some(_) => Err(format!("the replica at {address} is being made")),
-            None => Err(format!(
-                "no replica that could join has come up at {address}: start it there with \
-                 -native_log_peers that name it and these, and with the same replica key, and look \
-                 into its log"
-            )),
-        }
-    };
-    let old = |member: &str| {
-        member_named(configuration, member).ok_or_else(|| format!("{member} is no member"))
-    };
-    Ok(match change {
-        Change::Add { address } => {
-            let (member, address) = newcomer(address)?;
-            paxos::Change::Add { member, address }
-        }
-        Change::Remove { member } => paxos::Change::Remove { id: old(member)? },
-        Change::Replace { member, address } => {
-            let old = old(member)?;
-            let (member, address) = newcomer(address)?;
-            paxos::Change::Replace {
-                old,
-                member,
-                address,
-            }
-        }
-        Change::Quorum { size } => paxos::Change::Quorum { size: *size },
-    })
-}
-
 impl Members {
     fn begin(&mut self, change: Change, answers: Vec<Sender<Answer>>, now: Instant) {
         if let Change::Add { address } | Change::Replace { address, .. } = &change {
@@ -736,6 +665,23 @@ impl Members {
             asked: None,
             waits_for: "it has just begun".to_owned(),
         });
+    }
+
+    /// Remembers who is new. One that waits for its turn is fed meanwhile, and calls itself formed
+    /// from then on, as a member does that was removed.
+    fn note_newcomers(&mut self, connected: &BTreeMap<ReplicaId, Known>) {
+        for (id, known) in connected {
+            if !known.hello.is_formed && self.newcomers.len() < NEWCOMERS_MAX {
+                self.newcomers.insert(*id);
+            }
+        }
+    }
+
+    fn note_seats(&mut self, configuration: &Configuration) {
+        for id in configuration.members.keys() {
+            self.newcomers.remove(id);
+            self.seated.insert(*id);
+        }
     }
 
     /// Begins to add one more member where the operator has prepared for it by the flags.
@@ -755,7 +701,8 @@ impl Members {
             let is_new = !configuration.members.contains_key(id)
                 && !address.is_empty()
                 && !is_seated(configuration, address);
-            if is_new && self.is_prepared_for(configuration, &newcomer.hello) {
+            let is_fresh = self.newcomers.contains(id) && !self.seated.contains(id);
+            if is_new && is_fresh && self.is_prepared_for(configuration, &newcomer.hello) {
                 log::info!("the replica {id} at {address} has come up and becomes a member");
                 let address = address.to_string();
                 return self.begin(Change::Add { address }, Vec::new(), now);
@@ -768,6 +715,7 @@ impl Members {
     fn is_prepared_for(&self, configuration: &Configuration, newcomer: &Hello) -> bool {
         let members = configuration.members.len();
         let prepared_for = (2 * self.quorum as usize).saturating_sub(1);
-        members < prepared_for && newcomer.quorum == self.quorum && !newcomer.is_formed
+        let is_free = !newcomer.is_formed || newcomer.cluster == configuration.cluster;
+        members < prepared_for && newcomer.quorum == self.quorum && is_free
     }
 }

@@ -3,6 +3,7 @@
 //! `effects` carries out, `inputs` waits and feeds, `members` looks after the ensemble: forming it,
 //! inviting and changing its members, ending when the other replicas refuse this one.
 
+mod change;
 mod effects;
 mod empty;
 mod inputs;

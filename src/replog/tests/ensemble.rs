@@ -472,7 +472,7 @@ fn an_ensemble_grows_from_one_to_seven_and_shrinks_again() {
 }
 
 #[test]
-fn a_larger_quorum_is_taken_as_a_preparation_for_growth() {
+fn the_procedure_for_changing_the_quorum_size_works_as_written() {
     rt::block_on(async {
         let mut nodes = formed(3).await;
         let three = addresses(&nodes);
@@ -483,6 +483,33 @@ fn a_larger_quorum_is_taken_as_a_preparation_for_growth() {
             nodes[at].start(&three, 3).await;
             append(&mut nodes, &format!("restarted {at}")).await;
         }
+        for _ in 3..5 {
+            nodes.push(Node::initialized().await);
+        }
+        let five = addresses(&nodes);
+        // Both at once: one becomes a member while the other is fed already.
+        for node in &mut nodes[3..5] {
+            node.start(&five, 3).await;
+        }
+        until(&mut nodes, "five members", |nodes| {
+            nodes.iter().all(|node| members(node) == 5)
+        })
+        .await;
+        everybody_has(&mut nodes, "one").await;
+        append(&mut nodes, "five").await;
+        // A member that the operator takes out again stays out, though its flags have not changed.
+        let (peer, out) = (
+            format!("--peer={}", five[0]),
+            format!("--member={}", five[4]),
+        );
+        done(&mut nodes, &["remove-member", &peer, &out]).await;
+        append(&mut nodes, "four").await;
+        everybody_has(&mut nodes, "four").await;
+        assert_eq!(members(&nodes[0]), 4);
+        // Too small a quorum is refused, with what to do.
+        nodes[0].stop().await;
+        let error = nodes[0].try_start(&five, 2).await.unwrap_err().to_string();
+        assert!(error.contains("-native_log_quorum_size=3"), "{error}");
         stop(&mut nodes).await;
     });
 }

@@ -139,6 +139,13 @@ impl Ledger {
             .map(|(_, configuration)| configuration)
     }
 
+    /// Where it stands.
+    pub fn configured(&self) -> Position {
+        self.configured
+            .as_ref()
+            .map_or(Position::ZERO, |(at, _)| *at)
+    }
+
     /// The highest position that was acknowledged to a client.
     pub fn acknowledged(&self) -> Position {
         self.acknowledged
