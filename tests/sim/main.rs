@@ -13,7 +13,6 @@ mod load;
 mod machine;
 #[cfg(feature = "mistakes")]
 mod mistakes;
-mod model;
 mod network;
 mod plan;
 mod scenario;

@@ -1,6 +1,5 @@
 //! The net catches fish: each deliberate mistake in the protocol or the disk code is found.
 
-use crate::model;
 use crate::plan::Plan;
 use crate::scenario::live;
 use cores::base::{clock, mistake};
@@ -19,7 +18,6 @@ const MISTAKES: &[&str] = &[
     "acknowledge-over-a-gap",
     "answer-before-sync",
     "believe-an-older-store",
-    "believe-any-meta",
     "believe-any-runs",
     "come-back-as-the-same",
     "count-any-incarnation",
@@ -65,6 +63,59 @@ const MISTAKES: &[&str] = &[
     "vote-unformed",
 ];
 
+/// Those that need trouble of one kind, and where it is.
+const FOCUSED: &[(fn(u64) -> Plan, &[&str])] = &[
+    (
+        Plan::of_a_disk,
+        &[
+            "older-slot",
+            "retry-a-failed-sync",
+            "skip-the-evidence",
+            "one-slot",
+            "believe-any-runs",
+        ],
+    ),
+    (
+        Plan::of_leaders,
+        &[
+            "join-a-round-under-way",
+            "read-without-quorum",
+            "count-what-others-learned",
+            "ignore-refusals",
+        ],
+    ),
+    (
+        Plan::of_members,
+        &[
+            "vote-before-the-seat",
+            "count-any-incarnation",
+            "count-new-members-only",
+            "count-old-members-only",
+            "form-without-storing",
+            "hear-older-incarnations",
+            "keep-matched-of-older-life",
+            "propose-during-a-change",
+            "share-a-round",
+            "stand-without-a-seat",
+            "accept-while-not-voting",
+            "promise-while-not-voting",
+        ],
+    ),
+];
+
+/// The second of two checks for one thing: with either of them nothing is missed.
+const DOUBLED: &[&str] = &["believe-any-meta"];
+
+/// The plan in which a mistake is looked for.
+fn plan_for(name: &str, seed: u64) -> Plan {
+    let focus = FOCUSED.iter().find(|(_, names)| names.contains(&name));
+    match focus {
+        // Now and then one of all kinds.
+        Some((plan, _)) if seed % 4 != 0 => plan(seed),
+        Some(_) | None => Plan::from_seed(seed),
+    }
+}
+
 /// Within this long each of them is found.
 const BUDGET: Duration = Duration::from_secs(5);
 
@@ -81,7 +132,7 @@ fn find(name: &'static str, budget: Duration) -> Option<(u64, Duration)> {
             break;
         }
         mistake::set(Some(name));
-        let result = catch_unwind(AssertUnwindSafe(|| live(Plan::from_seed(seed))));
+        let result = catch_unwind(AssertUnwindSafe(|| live(plan_for(name, seed))));
         mistake::set(None);
         if result.is_err() {
             return Some((seed, clock::now().since(started)));
@@ -110,41 +161,13 @@ fn every_mistake_is_found() {
     assert!(missed.is_empty(), "not found: {missed:?}");
 }
 
-/// Some that the model check finds too: it looks at every order, and so needs no luck.
-const FOUND_BY_THE_MODEL: &[&str] = &[
-    "accept-lower-ballot",
-    "keep-any-ballot",
-    "promise-without-entries",
-    "promise-without-storing",
-    "settle-nothing",
-];
-
-#[test]
-fn the_model_check_finds_mistakes() {
-    std::panic::set_hook(Box::new(|_| {}));
-    let mut missed = Vec::new();
-    for name in FOUND_BY_THE_MODEL {
-        let started = clock::now();
-        mistake::set(Some(name));
-        let result = catch_unwind(|| model::search(model::SMALL));
-        mistake::set(None);
-        let took = clock::now().since(started).as_millis();
-        match result {
-            Err(_) => println!("{name}: {took} ms"),
-            Ok(searched) => missed.push((*name, searched)),
-        }
-    }
-    drop(std::panic::take_hook());
-    assert!(missed.is_empty(), "the model check misses {missed:?}");
-}
-
 #[test]
 fn no_mistake_is_left_out_of_the_table() {
     mistake::set(None);
     for seed in 1..40 {
         live(Plan::from_seed(seed));
     }
-    let known = |name: &String| [MISTAKES, SLOW].concat().contains(&name.as_str());
+    let known = |name: &String| [MISTAKES, SLOW, DOUBLED].concat().contains(&name.as_str());
     let names = mistake::names_asked();
     assert!(names.len() >= 40, "{} places ask", names.len());
     let unknown: Vec<_> = names.iter().filter(|name| !known(name)).collect();

@@ -140,6 +140,59 @@ impl Plan {
         Self::sized(seed, size)
     }
 
+    /// A plan that is nothing but members coming, going and being lost, in a hurry.
+    #[cfg(feature = "mistakes")]
+    pub fn of_members(seed: u64) -> Self {
+        let mut plan = Self::sized(seed, [3, 3, 5, 2][(seed % 4) as usize]);
+        plan.faults.kinds = vec![
+            Fault::Change,
+            Fault::Change,
+            Fault::Wipe,
+            Fault::Damage,
+            Fault::PowerCut,
+            Fault::Crash,
+            Fault::Split,
+            Fault::IsolateLeader,
+            Fault::Hold,
+        ];
+        plan.hurry(seed);
+        plan
+    }
+
+    /// A plan of leaders that are cut off, and of many who read.
+    #[cfg(feature = "mistakes")]
+    pub fn of_leaders(seed: u64) -> Self {
+        let mut plan = Self::sized(seed, 3);
+        plan.faults.kinds = vec![Fault::IsolateLeader, Fault::IsolateLeader, Fault::Hold];
+        plan.load.pause = ms(3);
+        plan.hurry(seed);
+        plan
+    }
+
+    /// A plan of one replica whose disk lies and fails.
+    #[cfg(feature = "mistakes")]
+    pub fn of_a_disk(seed: u64) -> Self {
+        let mut plan = Self::sized(seed, 1);
+        plan.faults.kinds = vec![
+            Fault::FailedSync,
+            Fault::FailedSync,
+            Fault::Crash,
+            Fault::Restart,
+            Fault::Damage,
+        ];
+        plan.load.pause = ms(20);
+        plan.hurry(seed);
+        plan.rounds = 1;
+        plan
+    }
+
+    #[cfg(feature = "mistakes")]
+    fn hurry(&mut self, seed: u64) {
+        self.faults.pause = ms(100 + seed % 7 * 100);
+        self.chaos = ms(8_000);
+        self.rounds = 2;
+    }
+
     /// The same, but for the number of members.
     pub fn sized(seed: u64, size: usize) -> Self {
         let rng = &mut Rng::from_seed(seed ^ 0x7369_7a65);
