@@ -716,7 +716,9 @@ fn a_lone_replica_raises_the_feature_level_too_but_not_before_its_time() {
     lone.pass(SECOND * 2);
     assert_eq!(lone.configuration(1).feature_level, 2);
     assert_eq!(lone.core(1).deadline(), Instant::FAR, "and then it rests");
+}
 
+#[test]
 fn a_configuration_is_settled_when_a_quorum_of_its_members_cannot_forget_it() {
     let mut ensemble = three();
     let gone = Change::Remove { id: ReplicaId(3) };
