@@ -90,6 +90,11 @@ fn options(flags: &Values) -> Result<AgentOptions, Failure> {
     host.allow_root_tasks = flags.is_on("allow_root_tasks");
     host.sandbox_age_max = flags.time("sandbox_keep");
     host.limits = limits(flags)?;
+    host.fetch_cache_dir = match flags.text("fetcher_cache_dir") {
+        Some(path) => Some(std::path::absolute(path)?),
+        None => None,
+    };
+    host.fetch_cache_bytes = flags.size("fetcher_cache_size");
     host.disk_headroom_percent = percent(flags, "disk_headroom")?;
     let key_file = flags.text("agent_key_file").unwrap_or(DEFAULT_KEY);
     let key = keys::load(Path::new(key_file), KeyKind::Agent).map_err(|e| {

@@ -1,11 +1,12 @@
 //! Takes a task: lock, detach, header, then the loop.
 
+use super::cage;
 use super::checkpoint::{self, Header, Record, Tail, TaskRecord, TaskStateRecord, Writer};
 use super::definition::Definition;
 use super::flags::{ExecutorFlags, FlagsError};
 use super::journal;
 use super::listener::Listener;
-use super::memory::{self, MemoryGroup};
+use super::memory::MemoryGroup;
 use super::order::Order;
 use super::os::{Detached, detach, proc};
 use super::paths;
@@ -28,6 +29,8 @@ const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/s
 
 #[derive(Debug, Error)]
 enum TakeError {
+    #[error("cannot enter its limits: {0}")]
+    Cage(std::io::Error),
     #[error("usage: aurora-executor --task-dir=DIR [FLAGS]")]
     Usage,
     #[error(transparent)]
@@ -98,6 +101,7 @@ fn take() -> Result<ExitCode, TakeError> {
     if !old.is_empty() {
         return Err(TakeError::StartedBefore);
     }
+    cage::enter().map_err(TakeError::Cage)?;
     let group = std::env::var_os(paths::CGROUP_VARIABLE).map(PathBuf::from);
     match detach(group.as_deref()).map_err(file_error("a process of its own"))? {
         Detached::Starter(code) => Ok(code),
@@ -199,7 +203,7 @@ fn prepare(
 
 /// The counters of the control group that the agent has put this process into, if it has.
 fn memory_group() -> Option<MemoryGroup> {
-    let directory = std::env::var_os(memory::ENVIRONMENT)?;
+    let directory = std::env::var_os(paths::MEMORY_VARIABLE)?;
     match MemoryGroup::open(Path::new(&directory)) {
         Ok(group) => Some(group),
         Err(error) => {

@@ -7,9 +7,6 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-/// Tells the executor its directory in the memory hierarchy; set by the agent.
-pub const ENVIRONMENT: &str = "AURORA_MEMORY_CGROUP";
-
 /// The most that one of the files may say.
 const TEXT_BYTES_MAX: usize = 4 << 10;
 

@@ -9,6 +9,7 @@
 //! in the checkpoint starts nothing, for another one was here; the header is on disk before the first process
 //! starts. So a task is never started twice, however often somebody tries.
 
+pub mod cage;
 pub mod checkpoint;
 pub mod control;
 mod definition;

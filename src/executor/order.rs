@@ -12,6 +12,9 @@ const ORDER_BYTES_MAX: usize = 16 << 20;
 #[derive(Serialize, Deserialize)]
 enum Envelope {
     V1(Order),
+    /// The order, and which of its URIs are cached. Only where there are any: whoever reads the first version
+    /// only can run all other tasks.
+    V2(Order, Vec<u32>),
 }
 
 /// Who the processes run as.
@@ -40,6 +43,9 @@ pub struct Uri {
     pub extract: bool,
     /// What it is called in the sandbox, instead of the last part of `value`.
     pub output_file: Option<String>,
+    /// Whether a copy is kept for other tasks.
+    #[serde(skip)]
+    pub is_cached: bool,
 }
 
 /// What to run and as whom. Version 1, frozen.
@@ -106,8 +112,13 @@ pub enum OrderError {
 impl Order {
     /// The bytes of the order file.
     pub fn encode(&self) -> Vec<u8> {
-        let payload = postcard::to_stdvec(&Envelope::V1(self.clone()))
-            .expect("plain values serialize into memory");
+        let cached = self.uris.iter().zip(0..).filter(|(uri, _)| uri.is_cached);
+        let cached: Vec<u32> = cached.map(|(_, at)| at).collect();
+        let envelope = match cached.is_empty() {
+            true => Envelope::V1(self.clone()),
+            false => Envelope::V2(self.clone(), cached),
+        };
+        let payload = postcard::to_stdvec(&envelope).expect("plain values serialize into memory");
         let mut bytes = Vec::new();
         frame::encode(&payload, &mut bytes);
         bytes
@@ -126,6 +137,13 @@ impl Order {
         }
         match postcard::take_from_bytes(payload) {
             Ok((Envelope::V1(order), [])) => Ok(order),
+            Ok((Envelope::V2(mut order, cached), [])) => {
+                for at in cached {
+                    let uri = order.uris.get_mut(at as usize);
+                    uri.ok_or(OrderError::Malformed)?.is_cached = true;
+                }
+                Ok(order)
+            }
             Ok(_) | Err(_) => Err(OrderError::Malformed),
         }
     }
@@ -168,6 +186,7 @@ pub(super) mod tests {
                 value: "/f.tar".to_owned(),
                 extract: true,
                 output_file: Some("g".to_owned()),
+                is_cached: false,
             }],
         }
     }
@@ -184,6 +203,23 @@ pub(super) mod tests {
             bad[at] ^= 0x20;
             assert!(Order::decode(&bad).is_err(), "byte {at}");
         }
+    }
+
+    #[test]
+    fn an_order_with_cached_files_is_of_the_second_version_and_no_other_is() {
+        let mut cached = order("{}");
+        let version = |order: &Order| order.encode()[8];
+        assert_eq!(version(&cached), 0);
+        cached.uris.push(cached.uris[0].clone());
+        cached.uris[1].is_cached = true;
+        let bytes = cached.encode();
+        assert_eq!(version(&cached), 1);
+        assert_eq!(&bytes[bytes.len() - 2..], [1, 1]);
+        assert_eq!(Order::decode(&bytes), Ok(cached.clone()));
+        let mut bad = Vec::new();
+        let payload = postcard::to_stdvec(&Envelope::V2(cached, vec![2])).unwrap();
+        frame::encode(&payload, &mut bad);
+        assert_eq!(Order::decode(&bad), Err(OrderError::Malformed));
     }
 
     #[test]

@@ -11,6 +11,7 @@ use super::logs::Logs;
 use super::memory::MemoryGroup;
 use super::order::Order;
 use super::os::{Children, Output, Spawn, peek, proc, reap, signal_child, signal_group};
+use super::paths;
 use super::probe::Probe;
 use super::states;
 use crate::base::clock::{self, Instant};
@@ -386,7 +387,9 @@ impl Runner {
             let text = |(name, value): (OsString, OsString)| {
                 Some((name.into_string().ok()?, value.into_string().ok()?))
             };
-            environment.extend(std::env::vars_os().filter_map(text));
+            let all = std::env::vars_os().filter_map(text);
+            environment
+                .extend(all.filter(|(name, _)| !paths::OWN_VARIABLES.contains(&name.as_str())));
         }
         // The last of equal names counts.
         environment.extend([

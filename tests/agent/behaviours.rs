@@ -221,6 +221,18 @@ const SAME: &[(&str, &str)] = &[
         "the_environment_is_kept_if_that_is_asked_for",
     ),
     (
+        "cached files: by user and URI, never looked at again, emptied at the start",
+        "a_cached_file_is_kept_for_the_next_task_until_the_agent_stops",
+    ),
+    (
+        "concurrent fetches of a cached file share one",
+        "all_that_ask_at_once_share_one_fetch",
+    ),
+    (
+        "a cached file without room goes straight into the sandbox",
+        "what_is_being_read_stays_and_a_file_without_room_goes_past_the_cache",
+    ),
+    (
         "unknown flags are refused",
         "an_unknown_flag_starts_nothing",
     ),
@@ -274,6 +286,11 @@ const DIFFERENT: &[(&str, &str, Option<&str>)] = &[
         "memory is a gauge only",
         "a limit, by control group or by looking, with the peak in the message",
         Some("a_memory_hog_is_killed_and_the_limit_and_the_peak_are_named"),
+    ),
+    (
+        "files whose size is not known are not cached; larger ones than told are deleted afterwards",
+        "room is taken as they come; only what cannot be told from a half file is not kept",
+        Some("what_may_have_been_cut_off_is_used_and_not_kept"),
     ),
     (
         "image tasks and Docker containers",

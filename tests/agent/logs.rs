@@ -143,3 +143,34 @@ fn the_environment_is_kept_if_that_is_asked_for() {
         assert_eq!(task.log("main", 0, "stdout"), format!("{expected}\n"));
     }
 }
+
+#[test]
+fn what_the_agent_tells_its_executor_counts_and_is_no_part_of_the_tasks_environment() {
+    let directory = Directory::new("own-variables");
+    let show = one("env | grep -a AURORA_; ulimit -n", "");
+    let mut task = Task::prepare(&directory.0, &show, flags("--preserve_env"));
+    let output = task.start_with("AURORA_LIMITS", "files=100");
+    assert!(output.status.success());
+    task.wait_for(TaskStateRecord::Finished);
+    assert_eq!(task.log("main", 0, "stdout"), "100\n");
+}
+
+#[test]
+fn an_executor_that_cannot_enter_its_limits_starts_nothing() {
+    let directory = Directory::new("no-door");
+    for (name, value, said) in [
+        ("AURORA_DOORS", "/no/such/door", "/no/such/door"),
+        ("AURORA_LIMITS", "files=many", "AURORA_LIMITS"),
+    ] {
+        let root = directory.0.join(name);
+        fs::create_dir(&root).unwrap();
+        let mut task = Task::prepare(&root, &one("true", ""), flags(""));
+        assert!(!task.start_with(name, value).status.success());
+        let journal = task.journal();
+        assert!(
+            journal.contains("cannot enter its limits") && journal.contains(said),
+            "{journal}"
+        );
+        assert_eq!(task.records(), []);
+    }
+}

@@ -161,6 +161,42 @@ fn files_are_in_the_sandbox_before_the_task_begins() {
 }
 
 #[test]
+fn a_cached_file_is_kept_for_the_next_task_until_the_agent_stops() {
+    let root = Directory::new("fetch-cached");
+    fs::set_permissions(&root.0, fs::Permissions::from_mode(0o755)).unwrap();
+    let file = root.0.join("input");
+    let write = |text: &str| {
+        fs::write(&file, text).unwrap();
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
+    };
+    let read = |agent: &Agent, task: &str, cache: Option<bool>| {
+        let mut order = order(task, &data("cat input"));
+        order.uris = vec![FetcherUri {
+            cache,
+            ..uri(&file.display().to_string())
+        }];
+        launch(agent, order);
+        agent.wait(task, TaskState::Finished);
+        fs::read_to_string(agent.sandbox(task).join(".logs/main/0/stdout")).unwrap()
+    };
+    let agent = Agent::open(config(&root.0));
+    write("old");
+    assert_eq!(read(&agent, "a", Some(true)), "old");
+    write("new");
+    assert_eq!(read(&agent, "b", Some(true)), "old");
+    assert_eq!(read(&agent, "c", Some(false)), "new");
+    assert_eq!(read(&agent, "d", None), "new");
+    let agent = agent.reopen(config(&root.0));
+    assert_eq!(read(&agent, "e", Some(true)), "new");
+    let mut off = config(&root.0);
+    off.fetch_cache_bytes = 0;
+    let agent = agent.reopen(off);
+    assert_eq!(read(&agent, "f", Some(true)), "new");
+    write("newest");
+    assert_eq!(read(&agent, "g", Some(true)), "newest");
+}
+
+#[test]
 fn a_file_that_cannot_be_fetched_fails_the_task() {
     let root = Directory::new("fetch-bad");
     let agent = Agent::open(config(&root.0));

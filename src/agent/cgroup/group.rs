@@ -6,7 +6,7 @@ use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, File, OpenOptions};
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -87,17 +87,13 @@ impl TaskGroup {
     }
 
     /// The files through which a process of one thread enters the group, by writing `0`.
-    ///
-    /// # Errors
-    ///
-    /// The group is not there.
-    pub fn doors(&self) -> io::Result<Vec<File>> {
+    pub fn doors(&self) -> Vec<PathBuf> {
         let name = match self.version {
             Version::One => TASKS,
             Version::Two => PROCS,
         };
-        let open = |directory: &PathBuf| OpenOptions::new().write(true).open(directory.join(name));
-        self.distinct().into_iter().map(open).collect()
+        let distinct = self.distinct().into_iter();
+        distinct.map(|directory| directory.join(name)).collect()
     }
 
     /// The directory that a process can be born into, which is quicker than to enter: of version 2 only.

@@ -76,9 +76,11 @@ fn reader(path: &Path, kind: Kind, identity: &Identity) -> io::Result<Box<dyn Re
     })
 }
 
-/// Unpacks the archive `path` into `root`, on behalf of a user.
+/// Unpacks the archive in the file `path` into `root`, on behalf of a user. As one of the sandbox it would be
+/// called `name`.
 pub(super) fn unpack(
     path: &Path,
+    name: &Path,
     kind: Kind,
     root: &Path,
     identity: &Identity,
@@ -87,7 +89,7 @@ pub(super) fn unpack(
     match kind {
         Kind::Plain => return Ok(()),
         Kind::Gz => {
-            let mut file = create(&path.with_extension(""), 0o644)?;
+            let mut file = create(&name.with_extension(""), 0o644)?;
             return copy(&mut reader(path, kind, identity)?, &mut file, guard);
         }
         Kind::Zip => return zip::unpack(path, root, guard),

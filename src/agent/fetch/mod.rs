@@ -4,9 +4,15 @@
 //! the task's user. Only when all is there, the whole tree is handed over. A fetch that was cut off begins
 //! anew with an empty sandbox.
 //!
+//! What a URI asks to be kept goes through a cache, which spares the server and not the disk: each task has its
+//! own copy.
+//!
 //! A file of this machine is read only if the task's user could read it.
 
 mod archive;
+mod cache;
+#[cfg(test)]
+mod cache_tests;
 mod error;
 mod sandbox;
 mod source;
@@ -15,4 +21,5 @@ mod tests;
 mod unpacker;
 mod zip;
 
+pub(super) use cache::Cache;
 pub(super) use sandbox::{FetchJob, RETRY_PAUSE, fetch};

@@ -1,12 +1,13 @@
 //! Fills a sandbox and hands it over.
 
 use super::archive::{self, Guard, Kind};
+use super::cache::{Arrival, Cache, Found, Key, Lease};
 use super::error::{Cause, FetchError};
-use super::source;
+use super::source::{self, Source};
 use crate::base::clock::{self, Instant};
 use crate::executor::order::{Identity, Uri};
 use std::fs::{self, DirBuilder};
-use std::io;
+use std::io::{self, Read};
 use std::os::unix::fs::{DirBuilderExt, lchown};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -20,6 +21,7 @@ const LIMIT: Duration = Duration::from_secs(600);
 /// Fetched files are not programs; members of archives may be.
 const FILE_MODE: u32 = 0o644;
 
+const BUFFER_BYTES: usize = 64 << 10;
 /// So often a server is asked for a file.
 const TRIES_MAX: u32 = 6;
 /// Between the first try and the second; it doubles, so that a server may take half a minute to come back.
@@ -40,8 +42,16 @@ pub(in crate::agent) struct FetchJob {
     pub(in crate::agent) disk_mb: i64,
     /// Between the first two tries to get a file from a server; usually [`RETRY_PAUSE`].
     pub(in crate::agent) retry_pause: Duration,
+    /// Where files are kept for other tasks, if at all.
+    pub(in crate::agent) cache: Option<Arc<Cache>>,
     /// Set when nobody waits for it any more.
     pub(in crate::agent) is_cancelled: Arc<AtomicBool>,
+}
+
+/// Where a file is after a good try.
+enum Brought<'a> {
+    InCache(Lease<'a>),
+    InSandbox,
 }
 
 struct Budget<'a> {
@@ -131,26 +141,121 @@ fn fetch_one(job: &FetchJob, uri: &Uri, budget: &mut Budget<'_>) -> Result<(), C
     loop {
         let room = budget.left;
         tries -= 1;
-        match bring(job, uri, &path, budget) {
+        let brought = match bring(job, uri, &path, budget) {
             Err(cause) if tries > 0 && source::is_remote(&uri.value) && cause.is_passing() => {
                 log::info!("'{}': {cause}; tried again in {pause:?}", uri.value);
                 budget.left = room;
                 budget.rest(pause)?;
                 pause *= 2;
+                continue;
             }
             Err(cause) => return Err(cause),
-            Ok(()) => break,
-        }
+            Ok(brought) => brought,
+        };
+        return match (&brought, kind) {
+            (Brought::InSandbox, _) => unpack(&path, &path, kind, job, budget),
+            (Brought::InCache(lease), Kind::Plain) => {
+                let mut file = archive::create(&path, FILE_MODE)?;
+                archive::copy(&mut &lease.file, &mut file, budget)
+            }
+            // As with Mesos, the archive itself is not in the sandbox then.
+            (Brought::InCache(lease), _) => unpack(&lease.path, &path, kind, job, budget),
+        };
     }
-    archive::unpack(&path, kind, &job.sandbox, &job.identity, budget)
 }
 
-/// One try to get a file.
-fn bring(job: &FetchJob, uri: &Uri, path: &Path, budget: &mut Budget<'_>) -> Result<(), Cause> {
-    let left = budget.late.since(clock::now());
-    let mut from = source::open_uri(&uri.value, &job.identity, left)?;
+fn unpack(
+    from: &Path,
+    name: &Path,
+    kind: Kind,
+    job: &FetchJob,
+    budget: &mut Budget<'_>,
+) -> Result<(), Cause> {
+    archive::unpack(from, name, kind, &job.sandbox, &job.identity, budget)
+}
+
+/// One try to get a file: from the cache, into it, or past it.
+fn bring<'a>(
+    job: &'a FetchJob,
+    uri: &Uri,
+    path: &Path,
+    budget: &mut Budget<'_>,
+) -> Result<Brought<'a>, Cause> {
+    let found = match job.cache.as_deref().filter(|_| uri.is_cached) {
+        Some(cache) => cache.find(&Key::new(&job.identity, &uri.value), budget)?,
+        None => Found::Unusable,
+    };
+    let open = |budget: &Budget<'_>| {
+        let left = budget.late.since(clock::now());
+        source::open_uri(&uri.value, &job.identity, left)
+    };
+    let arrival = match found {
+        Found::Here(lease) => return Ok(Brought::InCache(lease)),
+        Found::Missing(arrival) => Some(arrival),
+        Found::Unusable => None,
+    };
+    let mut from = open(budget)?;
+    if let Some(arrival) = arrival {
+        match fill(arrival, &mut from, budget)? {
+            Filled::Whole(lease) => return Ok(Brought::InCache(lease)),
+            Filled::Untouched => {}
+            Filled::Given => from = open(budget)?,
+        }
+        log::info!("'{}' has no place in the cache of fetched files", uri.value);
+    }
     let mut file = archive::create(path, FILE_MODE)?;
-    archive::copy(&mut from, &mut file, budget)
+    archive::copy(&mut from.reader, &mut file, budget)?;
+    Ok(Brought::InSandbox)
+}
+
+/// What came of a file that should be kept.
+enum Filled<'a> {
+    /// It cannot be, and a part of it was read.
+    Given,
+    /// It cannot be; nothing of it was read.
+    Untouched,
+    /// It is.
+    Whole(Lease<'a>),
+}
+
+/// Reads a file into the cache. It counts towards what the task may write only when it is copied from there, but
+/// no task brings more than it may have.
+fn fill<'a>(
+    mut arrival: Arrival<'a>,
+    from: &mut Source,
+    budget: &mut Budget<'_>,
+) -> Result<Filled<'a>, Cause> {
+    let limit = budget.left;
+    if from.length.is_some_and(|length| length > limit) {
+        return Err(Cause::TooLarge(budget.mib));
+    }
+    if !from.is_bounded || arrival.reserve(from.length.unwrap_or(0)).is_err() {
+        return Ok(Filled::Untouched);
+    }
+    let mut buffer = vec![0; BUFFER_BYTES];
+    loop {
+        let count = match from.reader.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(count) => count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(error.into()),
+        };
+        budget.check(0)?;
+        if arrival.written() + count as u64 > limit {
+            return Err(Cause::TooLarge(budget.mib));
+        }
+        if arrival.write(&buffer[..count]).is_err() {
+            return Ok(Filled::Given);
+        }
+    }
+    // A file of this machine may have changed while it was read.
+    if from
+        .length
+        .is_some_and(|length| length != arrival.written())
+    {
+        return Ok(Filled::Given);
+    }
+    Ok(Filled::Whole(arrival.finish()?))
 }
 
 /// What a URI calls its file.

@@ -14,14 +14,27 @@ const CONNECT: Duration = Duration::from_secs(30);
 /// Until a server begins to answer.
 const ANSWER: Duration = Duration::from_secs(60);
 
+/// A server that says nothing for so long is given up, as Mesos' fetcher does.
+const STALL: Duration = Duration::from_secs(60);
+
+/// What is there to be read.
+pub(super) struct Source {
+    pub(super) reader: Box<dyn Read>,
+    /// How long it is, where that is known before.
+    pub(super) length: Option<u64>,
+    /// Whether an end that comes too soon can be told from the end.
+    pub(super) is_bounded: bool,
+}
+
 /// Opens what `uri` names.
-pub(super) fn open_uri(
-    uri: &str,
-    identity: &Identity,
-    limit: Duration,
-) -> Result<Box<dyn Read>, Cause> {
+pub(super) fn open_uri(uri: &str, identity: &Identity, limit: Duration) -> Result<Source, Cause> {
     if let Some(path) = local_path(uri) {
-        return Ok(Box::new(open_local(Path::new(path), identity)?));
+        let file = open_local(Path::new(path), identity)?;
+        return Ok(Source {
+            length: Some(file.metadata()?.len()),
+            is_bounded: true,
+            reader: Box::new(file),
+        });
     }
     if !is_remote(uri) {
         return Err(Cause::UnknownScheme);
@@ -30,6 +43,7 @@ pub(super) fn open_uri(
         .http_status_as_error(false)
         .timeout_connect(Some(CONNECT))
         .timeout_recv_response(Some(ANSWER))
+        .timeout_per_read(Some(STALL))
         .timeout_global(Some(limit))
         .max_idle_connections(0)
         .user_agent("aurora-agent");
@@ -38,7 +52,14 @@ pub(super) fn open_uri(
     if !response.status().is_success() {
         return Err(Cause::Status(response.status().as_u16()));
     }
-    Ok(Box::new(response.into_body().into_reader()))
+    let header = |name: &str| response.headers().get(name)?.to_str().ok();
+    let length = header("content-length").and_then(|it| it.trim().parse().ok());
+    let is_chunked = header("transfer-encoding").is_some_and(|it| it.contains("chunked"));
+    Ok(Source {
+        length: length.filter(|_| !is_chunked),
+        is_bounded: is_chunked || length.is_some(),
+        reader: Box::new(response.into_body().into_reader()),
+    })
 }
 
 /// Whether a server is asked for it.

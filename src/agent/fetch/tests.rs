@@ -17,27 +17,27 @@ use std::thread;
 use std::time::Duration;
 use tar::{Builder, EntryType, Header};
 
-struct Scratch(PathBuf);
+pub(super) struct Scratch(pub(super) PathBuf);
 
 impl Scratch {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let id = Rng::from_os().next_u64();
         let path = std::env::temp_dir().join(format!("aurora-fetch-{id:x}"));
         fs::create_dir(&path).unwrap();
         Self(path)
     }
 
-    fn put(&self, name: &str, bytes: &[u8]) -> String {
+    pub(super) fn put(&self, name: &str, bytes: &[u8]) -> String {
         let path = self.0.join(name);
         fs::write(&path, bytes).unwrap();
         path.display().to_string()
     }
 
-    fn sandbox(&self) -> PathBuf {
+    pub(super) fn sandbox(&self) -> PathBuf {
         self.0.join("sandbox")
     }
 
-    fn job(&self, uris: Vec<Uri>) -> FetchJob {
+    pub(super) fn job(&self, uris: Vec<Uri>) -> FetchJob {
         FetchJob {
             sandbox: self.sandbox(),
             identity: Identity {
@@ -51,6 +51,7 @@ impl Scratch {
             uris,
             disk_mb: 1,
             retry_pause: Duration::from_millis(1),
+            cache: None,
             is_cancelled: Arc::new(AtomicBool::new(false)),
         }
     }
@@ -59,7 +60,7 @@ impl Scratch {
         fetch(&self.job(uris)).map_err(|error| error.to_string())
     }
 
-    fn read(&self, name: &str) -> String {
+    pub(super) fn read(&self, name: &str) -> String {
         fs::read_to_string(self.sandbox().join(name)).unwrap()
     }
 }
@@ -70,11 +71,12 @@ impl Drop for Scratch {
     }
 }
 
-fn uri(value: &str) -> Uri {
+pub(super) fn uri(value: &str) -> Uri {
     Uri {
         value: value.to_owned(),
         extract: true,
         output_file: None,
+        is_cached: false,
     }
 }
 
@@ -94,7 +96,7 @@ fn add(archive: &mut Builder<Vec<u8>>, name: &str, kind: EntryType, content: &st
     archive.append(&header, bytes.as_bytes()).unwrap();
 }
 
-fn tar(members: &[(&str, EntryType, &str)]) -> Vec<u8> {
+pub(super) fn tar(members: &[(&str, EntryType, &str)]) -> Vec<u8> {
     let mut archive = Builder::new(Vec::new());
     for (name, kind, content) in members {
         add(&mut archive, name, *kind, content);

@@ -26,6 +26,11 @@ pub struct HostConfig {
     pub disk_headroom_percent: u8,
     /// How many sandboxes of ended and acknowledged tasks are kept.
     pub sandbox_count_max: usize,
+    /// Where fetched files are kept for other tasks, each agent in a directory of its own; in the work directory
+    /// if nothing is said.
+    pub fetch_cache_dir: Option<PathBuf>,
+    /// The most bytes that these files take; zero for no cache.
+    pub fetch_cache_bytes: u64,
     /// How tasks are held to what they asked for.
     pub limits: LimitConfig,
 }
@@ -44,6 +49,8 @@ impl HostConfig {
             sandbox_age_max: Duration::from_secs(2 * 86_400),
             disk_headroom_percent: 10,
             sandbox_count_max: 1_000,
+            fetch_cache_dir: None,
+            fetch_cache_bytes: 2 << 30,
             limits: LimitConfig::default(),
         }
     }

@@ -106,5 +106,6 @@ fn to_stored_uri(uri: &FetcherUri) -> Uri {
         // As Mesos does where nothing is said.
         extract: uri.extract.unwrap_or(true),
         output_file: uri.output_file.clone(),
+        is_cached: uri.cache.unwrap_or(false),
     }
 }

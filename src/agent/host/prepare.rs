@@ -104,10 +104,18 @@ impl Watch {
             uris: order.uris.clone(),
             disk_mb: order.disk_mb,
             retry_pause: RETRY_PAUSE,
+            cache: self.shared.cache.clone(),
             is_cancelled: cancel.0.clone(),
         };
         let work = async {
-            let done = rt::unblock(move || fetch::fetch(&job)).await;
+            let turn = self.shared.fetches.acquire_arc().await;
+            let fetched = rt::unblock(move || {
+                let done = fetch::fetch(&job);
+                // Only now, even if nobody waits any more: until here it took a thread.
+                drop(turn);
+                done
+            });
+            let done = fetched.await;
             Some(done.map_err(|error| error.to_string()))
         };
         let killed = async {

@@ -60,9 +60,21 @@ pub(super) async fn run(shared: Weak<Shared>, woken: Receiver<()>, mut kept: Kep
         let (age, count) = (host.config.sandbox_age_max, host.config.sandbox_count_max);
         let headroom = f64::from(host.config.disk_headroom_percent);
         let tasks_dir = host.tasks_dir.clone();
+        let cache = host.cache.clone();
         drop(host);
         for path in take_due(&mut kept, clock::wall(), age, count) {
             remove(path).await;
+        }
+        if let Some(cache) = cache
+            && free_percent(&tasks_dir) < headroom
+        {
+            // What can be fetched again goes before what cannot.
+            let bytes = rt::unblock(move || cache.remove_unused()).await;
+            if bytes > 0 {
+                log::info!(
+                    "less than {headroom} percent of the disk are free: {bytes} bytes of fetched files are removed"
+                );
+            }
         }
         while !kept.is_empty() && free_percent(&tasks_dir) < headroom {
             let Some((_, path)) = kept.pop_first() else {

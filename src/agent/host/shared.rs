@@ -5,14 +5,19 @@ use super::directory::TaskDirectory;
 use super::ended::EndedLog;
 use super::runtime::{ContainerRuntime, Machine};
 use super::sandboxes::Kept;
+use crate::agent::fetch::Cache;
 use crate::agent::limits::Limiter;
 use crate::base::clock::{Instant, Timestamp};
 use crate::model::{AgentId, TaskId, TaskReport, TaskState};
 use async_channel::{Receiver, Sender};
+use smol::lock::Semaphore;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::PathBuf;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// Far fewer than the threads that may block.
+const FETCHES_MAX: usize = 128;
 
 /// A task that is known and not forgotten.
 #[derive(Debug)]
@@ -34,6 +39,10 @@ pub(super) struct Shared {
     pub(super) agent_id: AgentId,
     pub(super) tasks_dir: PathBuf,
     pub(super) limiter: Limiter,
+    /// How many tasks may fetch at once: each takes a thread.
+    pub(super) fetches: Arc<Semaphore>,
+    /// Fetched files, if they are kept for other tasks.
+    pub(super) cache: Option<Arc<Cache>>,
     /// Of those that are for a task the first runs it.
     pub(super) runtimes: Vec<Box<dyn ContainerRuntime>>,
     tasks: Mutex<BTreeMap<TaskId, Entry>>,
@@ -63,6 +72,26 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Without a cache everything works, only slower.
+fn open_cache(config: &HostConfig, agent: &AgentId) -> Option<Arc<Cache>> {
+    if config.fetch_cache_bytes == 0 {
+        return None;
+    }
+    let own = || config.work_dir.join("fetched");
+    let directory = config.fetch_cache_dir.clone().unwrap_or_else(own);
+    match Cache::open(&directory, agent.as_str(), config.fetch_cache_bytes) {
+        Ok(cache) => Some(Arc::new(cache)),
+        Err(error) => {
+            let directory = directory.display();
+            log::error!(
+                "fetched files are not kept for other tasks: {directory}: {error}; -fetcher_cache_dir names \
+                 another directory"
+            );
+            None
+        }
+    }
+}
+
 impl Shared {
     pub(super) fn new(opened: Opened, reports: Sender<TaskReport>, sweep: Sender<()>) -> Self {
         let limiter = Limiter::open(opened.config.limits.clone(), opened.agent_id.as_str());
@@ -71,6 +100,8 @@ impl Shared {
         };
         Self {
             limiter,
+            fetches: Arc::new(Semaphore::new(FETCHES_MAX)),
+            cache: open_cache(&opened.config, &opened.agent_id),
             runtimes: vec![Box::new(machine)],
             config: opened.config,
             agent_id: opened.agent_id,

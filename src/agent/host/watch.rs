@@ -210,7 +210,7 @@ impl Watch {
             let runtime = runtime.ok_or_else(|| io::Error::other("nothing runs such a task"))?;
             let mut command = runtime.starter(&directory, &order, words)?;
             let cage = shared.limiter.cage(&task)?;
-            cage.close_around_executor(&mut command)?;
+            cage.close_around_executor(&mut command);
             command.status()
         });
         let status = status.await?;

@@ -8,6 +8,6 @@ mod confine;
 mod leftovers;
 mod users;
 
-pub(super) use confine::{ProcessLimits, confine};
+pub(super) use confine::confine;
 pub(super) use leftovers::Leftovers;
 pub(super) use users::identity_of;

@@ -25,6 +25,10 @@ table! {
         "Memory that a task's control group allows beside what the task asked for";
     exit_with_parent: Bool = "false", works,
         "Ends when the process that started it ends";
+    fetcher_cache_dir: Text = "", works,
+        "Where fetched files are kept for other tasks until the agent stops; default: in -work_dir";
+    fetcher_cache_size: Data = "2GB", works,
+        "What fetched files that are kept may take on the disk; 0B for none";
     hostname: Text = "", works,
         "This machine's name for the scheduler and for links; default: the system's";
     ip: Text = "", works,
