@@ -14,6 +14,8 @@ mod cache;
 #[cfg(test)]
 mod cache_tests;
 mod error;
+#[cfg(test)]
+mod format_tests;
 mod sandbox;
 mod source;
 #[cfg(test)]

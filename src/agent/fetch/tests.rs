@@ -337,12 +337,12 @@ fn a_server_that_fails_for_a_while_is_asked_again_and_one_that_refuses_is_not() 
     assert!(error.unwrap_err().contains("status 404"));
 }
 
-fn number(bytes: &mut Vec<u8>, size: usize, value: u32) {
+pub(super) fn number(bytes: &mut Vec<u8>, size: usize, value: u32) {
     bytes.extend_from_slice(&value.to_le_bytes()[..size]);
 }
 
 /// A zip archive of members with a Unix mode; a deflated one if that is asked for.
-fn zip(members: &[(&str, u32, &str)], is_deflated: bool) -> Vec<u8> {
+pub(super) fn zip(members: &[(&str, u32, &str)], is_deflated: bool) -> Vec<u8> {
     let (mut bytes, mut directory) = (Vec::new(), Vec::new());
     for (name, mode, content) in members {
         let mut crc = flate2::Crc::new();
