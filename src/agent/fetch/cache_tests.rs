@@ -195,7 +195,9 @@ fn whoever_waits_goes_on_when_the_one_that_fetches_is_killed() {
     let killed = first.is_cancelled.clone();
     let (value, requests) = serve(move |number, stream| {
         if number == 0 {
-            stream.write_all(GOOD[..GOOD.len() - 1].as_bytes()).unwrap();
+            stream
+                .write_all(&GOOD.as_bytes()[..GOOD.len() - 1])
+                .unwrap();
             killed.store(true, Ordering::SeqCst);
         }
         // What is behind it in the first answer wakes the reader, which finds that it was killed.
