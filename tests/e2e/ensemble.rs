@@ -168,12 +168,23 @@ impl Ensemble {
         child.wait().unwrap().code().unwrap_or(-1)
     }
 
-    /// Whether every scheduler votes.
+    /// Whether every scheduler has a seat in the ensemble, votes, and is heard: another disk may be lost.
     pub fn all_vote(&self) -> bool {
-        self.members.iter().all(|m| {
-            let body = page(m.http, "/readyz?verbose");
-            body.is_some_and(|b| b.contains("replica VOTING"))
-        })
+        let Some(leader) = self.leader() else {
+            return false;
+        };
+        let peer = format!("--peer=127.0.0.1:{}", self.members[leader].peer);
+        let key = format!("--key={}", self.world.path("replica.key").display());
+        let report = text(&self.world.log_tool(&["status", &peer, &key]));
+        let rows: Vec<Vec<&str>> = report
+            .lines()
+            .map(|line| line.split_whitespace().collect())
+            .filter(|row: &Vec<&str>| row.first().is_some_and(|at| at.starts_with("127.0.0.1:")))
+            .collect();
+        let votes = |row: &Vec<&str>| {
+            matches!(row.get(2), Some(&"leader" | &"follower")) && row.get(3) == Some(&"VOTING")
+        };
+        rows.len() == SIZE && rows.iter().all(votes)
     }
 }
 
