@@ -3,6 +3,12 @@
 //! A log that was truncated begins in the middle: its first changes build on tables that only a later
 //! snapshot holds. Every record of changes says which version of the tables it makes, so changes that
 //! come too early wait for the snapshot they build on. A snapshot that was never finished is ignored.
+//!
+//! What a leader had on its way when it was deposed is chosen late or never, each entry for itself: one may
+//! survive on a single replica, be settled by a later leader that never knew of it, and stand in the log
+//! behind a gap or behind the changes of the terms between. Its outcome was unknown to whoever asked, and
+//! it builds on tables that are not these: so it counts only if it is the very next change, and no later
+//! term has changed anything. Every replica sees the same log, hence leaves out the same entries.
 
 use super::op::{ApplyError, Op};
 use super::stored::{Chunk, Record, StoredError, decode};
@@ -49,13 +55,20 @@ struct Partial {
     tables: Tables,
 }
 
+#[derive(Debug)]
+struct Changes {
+    term: u64,
+    version: u64,
+    ops: Vec<Op>,
+}
+
 /// Makes tables of entries, in the order of the log.
 #[derive(Debug, Default)]
 pub struct Replay {
     tables: Tables,
     partial: Option<Partial>,
     /// Changes that build on what is not there yet.
-    waiting: Vec<(u64, Vec<Op>)>,
+    waiting: Vec<Changes>,
 }
 
 impl Replay {
@@ -82,7 +95,7 @@ impl Replay {
             return Ok(());
         }
         match decode(payload)? {
-            Record::Ops { version, ops } => self.changes(version, ops),
+            Record::Ops { term, version, ops } => self.changes(Changes { term, version, ops }),
             Record::Snapshot(chunk) => self.chunk(chunk),
         }
     }
@@ -95,24 +108,36 @@ impl Replay {
     pub fn check_complete(&self) -> Result<(), ReplayError> {
         match self.waiting.first() {
             None => Ok(()),
-            Some((first, _)) => Err(ReplayError::Incomplete {
-                first: *first,
+            Some(first) => Err(ReplayError::Incomplete {
+                first: first.version,
                 have: self.tables.version(),
             }),
         }
     }
 
-    fn changes(&mut self, version: u64, ops: Vec<Op>) -> Result<(), ReplayError> {
+    fn changes(&mut self, changes: Changes) -> Result<(), ReplayError> {
         let have = self.tables.version();
+        let version = changes.version;
+        if changes.term < self.tables.term() {
+            // A later leader has written without it.
+            return Ok(());
+        }
         if version <= have {
             return Err(ReplayError::Repeated { version, have });
         }
         if version > have + 1 {
-            self.waiting.push((version, ops));
+            // Behind a gap in a log whose beginning is there, it can never fit.
+            if have == 0 {
+                self.waiting.push(changes);
+            }
             return Ok(());
         }
-        apply_all(&mut self.tables, version, &ops)?;
+        apply_all(&mut self.tables, version, &changes.ops)?;
         self.tables.advance();
+        // This is the first change of all: the log has its beginning, and what waited has a gap before it.
+        if have == 0 {
+            self.waiting.clear();
+        }
         Ok(())
     }
 
@@ -143,9 +168,9 @@ impl Replay {
         }
         partial.tables.set_version(partial.version);
         self.tables = partial.tables;
-        for (version, ops) in std::mem::take(&mut self.waiting) {
-            if version > self.tables.version() {
-                self.changes(version, ops)?;
+        for changes in std::mem::take(&mut self.waiting) {
+            if changes.version > self.tables.version() {
+                self.changes(changes)?;
             }
         }
         Ok(())
@@ -158,4 +183,101 @@ fn apply_all(tables: &mut Tables, version: u64, ops: &[Op]) -> Result<(), Replay
         applied.map_err(|source| ReplayError::Apply { version, source })?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::storage::Snapshot;
+    use crate::storage::op::Leader;
+    use crate::storage::stored::encode;
+    use std::sync::Arc;
+
+    /// A change that says who leads. `mark` tells it from others of its term and version.
+    fn change(term: u64, version: u64, mark: &str) -> Vec<u8> {
+        encode(&Record::Ops {
+            term,
+            version,
+            ops: vec![Op::SetLeader(Leader {
+                term,
+                http: mark.to_owned(),
+                agents: String::new(),
+            })],
+        })
+    }
+
+    fn mark(replay: &Replay) -> &str {
+        &replay.tables().leader().unwrap().http
+    }
+
+    fn replayed(entries: &[Vec<u8>]) -> Replay {
+        let mut replay = Replay::default();
+        for entry in entries {
+            replay.entry(entry).unwrap();
+        }
+        replay
+    }
+
+    #[test]
+    fn what_survives_of_a_deposed_leader_behind_a_gap_is_left_out() {
+        // The leader of term 1 had 3 and 4 on their way: only 4 came through.
+        let mut replay = replayed(&[change(1, 1, "a"), change(1, 2, "b"), change(1, 4, "lost")]);
+        assert_eq!((replay.tables().version(), mark(&replay)), (2, "b"));
+        replay.check_complete().unwrap();
+        // The next leader goes on from what everybody has.
+        replay.entry(&change(2, 3, "c")).unwrap();
+        assert_eq!((replay.tables().version(), mark(&replay)), (3, "c"));
+        // Now a survivor fits by its number, but not by what it builds on.
+        replay.entry(&change(1, 4, "lost")).unwrap();
+        assert_eq!((replay.tables().version(), mark(&replay)), (3, "c"));
+        replay.entry(&change(1, 3, "lost")).unwrap();
+        replay.entry(&change(2, 4, "d")).unwrap();
+        assert_eq!((replay.tables().version(), mark(&replay)), (4, "d"));
+    }
+
+    #[test]
+    fn what_survives_without_a_gap_and_before_anything_later_counts() {
+        let replay = replayed(&[change(1, 1, "a"), Vec::new(), change(1, 2, "late")]);
+        assert_eq!((replay.tables().version(), mark(&replay)), (2, "late"));
+    }
+
+    #[test]
+    fn the_first_change_of_all_may_be_the_one_that_is_lost() {
+        let mut replay = replayed(&[change(1, 2, "lost")]);
+        assert!(replay.check_complete().is_err(), "it may begin elsewhere");
+        replay.entry(&change(2, 1, "a")).unwrap();
+        replay.check_complete().unwrap();
+        replay.entry(&change(2, 2, "b")).unwrap();
+        assert_eq!((replay.tables().version(), mark(&replay)), (2, "b"));
+    }
+
+    #[test]
+    fn what_waits_for_a_snapshot_is_judged_by_it() {
+        let base = replayed(&[change(1, 1, "a"), change(2, 2, "b")]);
+        let mut snapshot = Snapshot::new(Arc::new(base.tables().clone()), 7);
+        let mut log = vec![
+            change(1, 3, "lost"),
+            change(2, 3, "c"),
+            change(2, 5, "lost"),
+        ];
+        while let Some(chunk) = snapshot.next_chunk() {
+            log.push(encode(&Record::Snapshot(chunk)));
+        }
+        let replay = replayed(&log);
+        replay.check_complete().unwrap();
+        assert_eq!((replay.tables().version(), mark(&replay)), (3, "c"));
+    }
+
+    #[test]
+    fn one_term_never_counts_a_change_twice() {
+        let mut replay = replayed(&[change(1, 1, "a"), change(1, 2, "b")]);
+        let again = replay.entry(&change(1, 2, "b"));
+        assert_eq!(
+            again,
+            Err(ReplayError::Repeated {
+                version: 2,
+                have: 2
+            })
+        );
+    }
 }

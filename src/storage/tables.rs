@@ -281,6 +281,11 @@ impl Tables {
         self.answer_ages.get_min().map(|(at, _)| *at)
     }
 
+    /// The term of the leader that has changed these tables last; zero before any has.
+    pub fn term(&self) -> u64 {
+        self.leader().map_or(0, |leader| leader.term)
+    }
+
     /// The scheduler that said last that it leads.
     pub fn leader(&self) -> Option<&Arc<Leader>> {
         self.leader.as_ref()

@@ -454,6 +454,7 @@ impl Engine {
             self.head.advance();
             let open = std::mem::take(&mut self.open);
             let record = Record::Ops {
+                term: self.head.term(),
                 version: self.head.version(),
                 ops: open.ops,
             };

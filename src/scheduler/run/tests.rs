@@ -441,6 +441,7 @@ fn announcement(term: u64, version: u64) -> LogEvent {
         agents: format!("there{term}:8083"),
     };
     let record = Record::Ops {
+        term,
         version,
         ops: vec![Op::SetLeader(leader)],
     };
@@ -581,6 +582,7 @@ fn what_a_newer_program_wrote_is_not_applied_and_ends_nothing() {
         let handle = &bench.handle;
         until(handle, |v| v.leader.as_deref() == Some("there4:8081")).await;
         let newer = Record::Ops {
+            term: 4,
             version: 2,
             ops: Vec::new(),
         };

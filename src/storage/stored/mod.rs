@@ -24,6 +24,10 @@ const VERSIONS_MAX: u32 = 127;
 pub enum Record {
     /// Changes, made together or not at all.
     Ops {
+        /// The term of the leader that made them: the one of [`Op::SetLeader`] in the tables they make.
+        ///
+        /// [`Op::SetLeader`]: super::Op::SetLeader
+        term: u64,
         /// The version of the tables once they are made. Rises by one from record to record.
         version: u64,
         /// The changes, in order.

@@ -384,6 +384,7 @@ fn update_ops() -> Vec<Op> {
 pub(in crate::storage) fn records() -> Vec<Record> {
     vec![
         Record::Ops {
+            term: 7,
             version: 300,
             ops: task_ops(),
         },
@@ -395,6 +396,7 @@ pub(in crate::storage) fn records() -> Vec<Record> {
             ops: other_ops(),
         }),
         Record::Ops {
+            term: 7,
             version: 301,
             ops: vec![Op::SetLeader(Leader {
                 term: 7,
@@ -403,14 +405,17 @@ pub(in crate::storage) fn records() -> Vec<Record> {
             })],
         },
         Record::Ops {
+            term: 7,
             version: 302,
             ops: maintenance_ops(),
         },
         Record::Ops {
+            term: 7,
             version: 303,
             ops: update_ops(),
         },
         Record::Ops {
+            term: 7,
             version: 304,
             ops: cron_ops(),
         },
@@ -448,7 +453,12 @@ fn equal_texts_and_descriptions_are_written_once() {
     };
     let of = |count: usize| {
         let ops = (0..count).map(status).collect();
-        encode(&Record::Ops { version: 1, ops }).len()
+        encode(&Record::Ops {
+            term: 0,
+            version: 1,
+            ops,
+        })
+        .len()
     };
     // Kind, id, time, state, two numbers of texts, flag.
     assert_eq!(of(9) - of(8), 1 + 4 + 6 + 1 + 2 + 1);
@@ -457,7 +467,14 @@ fn equal_texts_and_descriptions_are_written_once() {
         tasks: vec![(0, TaskId::new(id))],
         event: event(ScheduleStatus::Pending),
     };
-    let of = |ops: Vec<Op>| encode(&Record::Ops { version: 1, ops }).len();
+    let of = |ops: Vec<Op>| {
+        encode(&Record::Ops {
+            term: 0,
+            version: 1,
+            ops,
+        })
+        .len()
+    };
     assert!(of(vec![add("a"), add("b")]) - of(vec![add("a")]) < 20);
 }
 

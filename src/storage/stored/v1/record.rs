@@ -26,6 +26,7 @@ pub(in crate::storage::stored) struct RecordV1 {
 #[derive(Debug, Serialize, Deserialize)]
 enum KindV1 {
     Ops {
+        term: u64,
         version: u64,
     },
     Snapshot {
@@ -134,7 +135,10 @@ enum OpV1 {
 
 pub(in crate::storage::stored) fn encode(record: &Record) -> RecordV1 {
     let (kind, ops) = match record {
-        Record::Ops { version, ops } => (KindV1::Ops { version: *version }, ops),
+        Record::Ops { term, version, ops } => {
+            let (term, version) = (*term, *version);
+            (KindV1::Ops { term, version }, ops)
+        }
         Record::Snapshot(chunk) => (
             KindV1::Snapshot {
                 version: chunk.version,
@@ -159,7 +163,7 @@ pub(in crate::storage::stored) fn decode(record: RecordV1) -> Result<Record, Sto
     let ops: Result<Vec<Op>, _> = record.ops.into_iter().map(|op| reader.op(op)).collect();
     let ops = ops?;
     Ok(match record.kind {
-        KindV1::Ops { version } => Record::Ops { version, ops },
+        KindV1::Ops { term, version } => Record::Ops { term, version, ops },
         KindV1::Snapshot {
             version,
             attempt,
