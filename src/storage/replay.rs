@@ -100,7 +100,7 @@ impl Replay {
         }
     }
 
-    /// Checks that nothing waits for what is not there.
+    /// Checks that the beginning is there: where it is, what still waits is what a deposed leader left.
     ///
     /// # Errors
     ///
@@ -108,6 +108,7 @@ impl Replay {
     pub fn check_complete(&self) -> Result<(), ReplayError> {
         match self.waiting.first() {
             None => Ok(()),
+            Some(_) if self.tables.version() > 0 => Ok(()),
             Some(first) => Err(ReplayError::Incomplete {
                 first: first.version,
                 have: self.tables.version(),
@@ -126,18 +127,15 @@ impl Replay {
             return Err(ReplayError::Repeated { version, have });
         }
         if version > have + 1 {
-            // Behind a gap in a log whose beginning is there, it can never fit.
-            if have == 0 {
-                self.waiting.push(changes);
-            }
+            self.waiting.push(changes);
             return Ok(());
         }
         apply_all(&mut self.tables, version, &changes.ops)?;
         self.tables.advance();
-        // This is the first change of all: the log has its beginning, and what waited has a gap before it.
-        if have == 0 {
-            self.waiting.clear();
-        }
+        // What waited behind a gap that this change has closed in another way will never fit.
+        let term = self.tables.term();
+        self.waiting
+            .retain(|waits| waits.version > version && waits.term >= term);
         Ok(())
     }
 
