@@ -3,19 +3,49 @@
 use super::query::task_query;
 use super::respond::{self, Answer, Refusal};
 use super::{Api, Outcome};
+use crate::model::TaskId;
 use crate::scheduler::backups::RecoveryError;
+use crate::scheduler::handle::View;
 use crate::scheduler::{AdminCommand, Backups, Command, Restored};
-use crate::storage::TaskQuery;
+use crate::storage::{Tables, TaskQuery};
 use crate::thrift::api::{
     ListBackupsResult, QueryRecoveryResult, Response, ResponseCode, ResponseResult,
 };
 use crate::thrift::convert;
 use crate::thrift::service::{DeleteRecoveryTasks, QueryRecovery, StageRecovery};
 
+/// How many tasks are named that a recovery would end.
+const UNKNOWN_MAX: usize = 1_000;
+
 impl From<RecoveryError> for Refusal {
     fn from(error: RecoveryError) -> Self {
         respond::error(error.to_string())
     }
+}
+
+/// What runs now and would end with a recovery, as the backup does not know it: how much, and which.
+fn unknown(tables: &Tables, view: &View, staged: &Tables) -> Vec<String> {
+    let is_known = |id: &TaskId| staged.task(id).is_some_and(|task| task.status.is_active());
+    let running = tables.tasks().filter(|task| task.status.is_assigned());
+    let stored = running.map(|task| (&task.id, task.host.as_deref().unwrap_or_default()));
+    let held = view.held.iter().map(|(task, agent)| (task, agent.as_str()));
+    let all = stored.chain(held).filter(|(task, _)| !is_known(task));
+    let mut lines: Vec<String> = all
+        .map(|(task, place)| format!("{task} on {place}"))
+        .collect();
+    if lines.is_empty() {
+        return lines;
+    }
+    let count = lines.len();
+    if count > UNKNOWN_MAX {
+        lines.truncate(UNKNOWN_MAX);
+        lines.push(format!("and {} more", count - UNKNOWN_MAX));
+    }
+    let first = format!(
+        "{count} running task(s) are not in this backup and end soon after it is committed:"
+    );
+    lines.insert(0, first);
+    lines
 }
 
 fn ok() -> Response {
@@ -56,9 +86,10 @@ impl Api {
         if id.is_empty() {
             return Err(respond::error("backupId is not set"));
         }
-        self.scheduler.read().await?;
-        backups.stage(id).await?;
-        Ok(ok())
+        let tables = self.scheduler.read().await?;
+        let staged = backups.stage(id).await?;
+        let unknown = unknown(&tables, &self.scheduler.view(), &staged);
+        Ok(respond::with(ResponseCode::Ok, unknown))
     }
 
     pub(super) fn query_recovery(&self, args: &QueryRecovery) -> Answer {

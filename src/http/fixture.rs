@@ -162,6 +162,7 @@ pub(super) fn cluster() -> Fixed {
         gpus: 0,
     };
     let view = View {
+        held: Default::default(),
         lifecycle: Lifecycle::Active,
         replica: "VOTING",
         leader: None,

@@ -209,6 +209,8 @@ pub struct View {
     pub pending: Vec<PendingGroup>,
     /// The machines that were ever seen by this leader.
     pub agents: Vec<AgentView>,
+    /// Tasks that run, with their agents, and that a log without any job does not know.
+    pub held: BTreeMap<TaskId, AgentId>,
     /// Counters and gauges by upstream's names.
     pub counters: BTreeMap<String, i64>,
 }

@@ -126,6 +126,11 @@ impl Tables {
             .map(|(_, task)| task)
     }
 
+    /// Whether there is no job of any kind, nor has been one that is remembered.
+    pub fn is_blank(&self) -> bool {
+        self.tasks.is_empty() && self.cron_jobs.is_empty() && self.updates.count() == 0
+    }
+
     /// How many tasks there are.
     pub fn task_count(&self) -> usize {
         self.tasks.len()

@@ -6,6 +6,7 @@
     reason = "tests of real processes run in real time, say what they skip, and may stop at a surprise"
 )]
 
+mod backup;
 mod chaos;
 mod cron;
 mod daemons;

@@ -206,6 +206,12 @@ const COMMANDS: &[Command] = &[
         purpose: "Show the active tasks of the staged backup.",
     },
     Command {
+        name: "scheduler_restore",
+        words: &["cluster", "backup_id"],
+        options: &[switch("yes", Some('y'), "do not ask")],
+        purpose: "Restore a backup: show what comes back and what ends, ask, and do it.",
+    },
+    Command {
         name: "scheduler_snapshot",
         words: CLUSTER,
         options: NO_OPTIONS,

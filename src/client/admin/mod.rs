@@ -20,7 +20,7 @@ use super::scheduler::{Repeat, Transport, details};
 use super::session::{Connect, Session};
 use super::world::{RealTime, Settings, World};
 use crate::base::rng::Rng;
-use crate::thrift::api::{ResponseCode, ResponseResult};
+use crate::thrift::api::{Response, ResponseCode, ResponseResult};
 use crate::thrift::service::Request;
 use command::{Given, Invocation};
 use std::io::Write;
@@ -90,6 +90,7 @@ fn obey(world: &mut World<'_>, connect: Connect<'_>, given: &Given) -> Ran {
         "scheduler_delete_recovery_tasks" => recovery::delete_tasks(&mut admin, given),
         "scheduler_list_backups" => recovery::list_backups(&mut admin),
         "scheduler_print_recovery_tasks" => recovery::print_tasks(&mut admin),
+        "scheduler_restore" => recovery::restore(&mut admin, given),
         "scheduler_snapshot" => recovery::snapshot(&mut admin),
         "scheduler_stage_recovery" => recovery::stage(&mut admin, given),
         "scheduler_unload_recovery" => recovery::unload(&mut admin),
@@ -114,6 +115,16 @@ impl Admin<'_, '_> {
         request: &Request,
         repeat: Repeat,
     ) -> Result<Option<ResponseResult>, CommandError> {
+        self.call_for_all(request, repeat)
+            .map(|response| response.result)
+    }
+
+    /// As [`Admin::call`], for those who want more of the answer than its payload.
+    fn call_for_all(
+        &mut self,
+        request: &Request,
+        repeat: Repeat,
+    ) -> Result<Response, CommandError> {
         let response = self.session.call(&self.cluster, request, repeat)?;
         let code = response.response_code;
         let name = code.map_or("none", ResponseCode::name);
@@ -124,7 +135,7 @@ impl Admin<'_, '_> {
         match code {
             Some(ResponseCode::Ok) => {
                 self.session.world.info(&said);
-                Ok(response.result)
+                Ok(response)
             }
             _ => Err(fail(said)),
         }

@@ -1,7 +1,7 @@
 //! Snapshots, backups, and what is done with them.
 
 use super::command::Given;
-use super::{Admin, Ran};
+use super::{Admin, Ran, fail};
 use crate::client::scheduler::Repeat;
 use crate::thrift::api::{ACTIVE_STATES, ResponseResult, TaskQuery};
 use crate::thrift::service::{
@@ -50,14 +50,61 @@ pub(super) fn stage(admin: &mut Admin<'_, '_>, given: &Given) -> Ran {
     plain(admin, &request)
 }
 
-pub(super) fn print_tasks(admin: &mut Admin<'_, '_>) -> Ran {
-    let request = Request::QueryRecovery(Box::new(QueryRecovery {
+/// Staging, looking, asking and committing in one command.
+pub(super) fn restore(admin: &mut Admin<'_, '_>, given: &Given) -> Ran {
+    let backup_id = given.word(1).to_owned();
+    let stage = Request::StageRecovery(Box::new(StageRecovery {
+        backup_id: Some(backup_id.clone()),
+    }));
+    let staged = admin.call_for_all(&stage, Repeat::ById)?;
+    let result = admin.call(&active_tasks(), Repeat::Always)?;
+    let tasks = match result {
+        Some(ResponseResult::QueryRecoveryResult(found)) => found.tasks.len(),
+        _ => 0,
+    };
+    admin.print(&format!(
+        "{backup_id} has {tasks} active task(s). Those of them that still run go on; the others are run \
+         again. Everything that was changed after the backup is forgotten."
+    ));
+    let unknown: Vec<String> = staged
+        .details
+        .into_iter()
+        .filter_map(|it| it.message)
+        .collect();
+    match unknown.is_empty() {
+        true => admin.print("No running task that is known here ends."),
+        false => unknown.iter().for_each(|line| admin.print(line)),
+    }
+    if !given.is_on("yes") && !is_confirmed(admin) {
+        unload(admin)?;
+        return Err(fail("nothing was changed; --yes restores without asking"));
+    }
+    commit(admin)?;
+    admin.print(
+        "Restored. The scheduler ends now; the next leader begins with the backup. Without a supervisor, \
+         start it again.",
+    );
+    Ok(())
+}
+
+fn is_confirmed(admin: &mut Admin<'_, '_>) -> bool {
+    admin.print("Restore it? [y/N]");
+    let mut line = String::new();
+    let read = std::io::stdin().read_line(&mut line);
+    read.is_ok() && ["y", "yes"].contains(&line.trim().to_lowercase().as_str())
+}
+
+fn active_tasks() -> Request {
+    Request::QueryRecovery(Box::new(QueryRecovery {
         query: Some(TaskQuery {
             statuses: ACTIVE_STATES.to_vec(),
             ..TaskQuery::default()
         }),
-    }));
-    let result = admin.call(&request, Repeat::Always)?;
+    }))
+}
+
+pub(super) fn print_tasks(admin: &mut Admin<'_, '_>) -> Ran {
+    let result = admin.call(&active_tasks(), Repeat::Always)?;
     let tasks = match result {
         Some(ResponseResult::QueryRecoveryResult(found)) => found.tasks,
         _ => Vec::new(),

@@ -72,7 +72,11 @@ impl Engine {
             AdminCommand::ReconcileExplicitly { batch } => {
                 self.reconcile(batch.unwrap_or(RECONCILE_AT_ONCE));
             }
-            AdminCommand::ReconcileImplicitly => self.reconcile_implicitly(),
+            AdminCommand::ReconcileImplicitly => {
+                self.means.ends_unknown = true;
+                self.means.held.clear();
+                self.reconcile_implicitly();
+            }
             AdminCommand::Snapshot => {
                 self.begin_snapshot();
                 if self.snapshot.is_some() {

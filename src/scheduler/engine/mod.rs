@@ -168,6 +168,8 @@ impl Engine {
                 options,
                 rng,
                 pulses: Default::default(),
+                held: Default::default(),
+                ends_unknown: false,
                 counters: Default::default(),
             },
             replay: Some(Replay::default()),
@@ -357,6 +359,11 @@ impl Engine {
     }
 
     fn run_command(&mut self, now: Now, token: u64, request: Option<&str>, command: &Command) {
+        if let Some(reply) = self.refuse_over_held(command) {
+            let result = Ok(reply);
+            self.open.outbox.push(Outgoing::Reply { token, result });
+            return;
+        }
         let mut step = Step::new(now, &mut self.means, &self.head);
         let reply = commands::run(&mut step, command);
         if reply.code != ReplyCode::Ok {

@@ -168,6 +168,14 @@ fn take_report(step: &mut Step<'_>, agent: &AgentId, report: &TaskReport) {
             let to = schedule_status(task.status, report.state);
             step.transition(&report.task, to, report.message.clone());
         }
+        // Left alone for a backup to bring back.
+        None if !report.state.is_terminal()
+            && step.tables.is_blank()
+            && !step.means.ends_unknown =>
+        {
+            let (task, agent) = (report.task.clone(), agent.clone());
+            step.means.held.insert(task, agent);
+        }
         // Unknown, or not given to this agent: it must not run there.
         None if !report.state.is_terminal() => {
             step.means
@@ -177,7 +185,9 @@ fn take_report(step: &mut Step<'_>, agent: &AgentId, report: &TaskReport) {
                 task: report.task.clone(),
             });
         }
-        None => {}
+        None => {
+            step.means.held.remove(&report.task);
+        }
     }
     step.outbox.push(Outgoing::Acknowledge {
         agent: agent.clone(),

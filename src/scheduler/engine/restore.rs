@@ -11,7 +11,7 @@
 use super::step::Outgoing;
 use super::{Engine, Snapshot};
 use crate::base::clock::Timestamp;
-use crate::scheduler::handle::Reply;
+use crate::scheduler::handle::{Command, Reply, ReplyCode};
 use crate::storage::stored::Record;
 use crate::storage::{Answer, Op, Tables};
 use std::sync::Arc;
@@ -64,6 +64,21 @@ impl Engine {
     /// Whether a recovery is on its way, or done: nothing else may be.
     pub fn is_restoring(&self) -> bool {
         self.restoring.is_some()
+    }
+
+    /// The answer to whoever wants jobs while tasks are held: with the first job the tables are no longer
+    /// blank, and whatever they do not know would end.
+    pub(super) fn refuse_over_held(&self, command: &Command) -> Option<Reply> {
+        let held = self.means.held.len();
+        if held == 0 || !self.head.is_blank() || matches!(command, Command::Admin(_)) {
+            return None;
+        }
+        let message = format!(
+            "{held} tasks run that this new log does not know, and would end. Restore a backup by \
+             aurora_admin scheduler_restore, or let them end by aurora_admin reconcile_tasks \
+             --type=implicit."
+        );
+        Some(Reply::with(ReplyCode::Error, message))
     }
 
     /// Proposes as much of a recovery as the log may take now.

@@ -207,6 +207,8 @@ impl Engine {
         self.timers = Timers::default();
         self.updates = super::Live::default();
         self.means.pulses.clear();
+        self.means.held.clear();
+        self.means.ends_unknown = false;
         self.snapshot = None;
         if let Some(token) = self.restoring.take().and_then(Restoring::unanswered) {
             let result = Err(SubmitError::NotReady);

@@ -55,6 +55,11 @@ pub(super) struct Means {
     pub(super) rng: Rng,
     /// When updates were last vouched for.
     pub(super) pulses: Pulses,
+    /// Tasks that run although tables without any job know nothing of them: a new log, most likely, in
+    /// the place of one that was lost. They are left alone until a backup is restored.
+    pub(super) held: BTreeMap<TaskId, AgentId>,
+    /// An operator has said that what nobody knows shall end.
+    pub(super) ends_unknown: bool,
     pub(super) counters: BTreeMap<Cow<'static, str>, i64>,
 }
 

@@ -29,6 +29,7 @@ impl Engine {
         View {
             pending: pending.collect(),
             agents: agents.collect(),
+            held: self.means.held.clone(),
             counters: self.counters(),
             ..View::default()
         }

@@ -177,6 +177,7 @@ pub fn start<L: LogPort>(
         next_token: 0,
         shown: Instant::ZERO,
         stale: true,
+        held: 0,
     };
     // A long turn delays no health check and no heartbeat of the log; and health checks tell a stuck one.
     let fiber = rt::spawn_apart("scheduler", scheduler.run());
@@ -209,6 +210,8 @@ struct Loop<L> {
     /// When the view was last made.
     shown: Instant,
     stale: bool,
+    /// How many tasks were shown last that are left alone.
+    held: usize,
 }
 
 impl<L: LogPort> Loop<L> {

@@ -25,6 +25,15 @@ impl<L: LogPort> Loop<L> {
         let registered = i64::from(self.lifecycle == Lifecycle::Active);
         view.counters
             .insert("framework_registered".into(), registered);
+        if view.held.len() != self.held {
+            self.held = view.held.len();
+            log::warn!(
+                "{} tasks run that this log, in which there is no job, does not know. They are left alone: \
+                 restore a backup by aurora_admin scheduler_restore, or let them end by aurora_admin \
+                 reconcile_tasks --type=implicit",
+                self.held
+            );
+        }
         self.handle.publish_view(view);
         if let Some(tables) = self.engine.followed() {
             self.handle.publish_tables(Arc::new(tables.clone()));

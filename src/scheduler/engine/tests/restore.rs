@@ -171,3 +171,66 @@ fn the_restored_tables_know_where_the_leader_is() {
     world.calm();
     assert_eq!(world.tables().leader().unwrap().http, "new:8081");
 }
+
+#[test]
+fn tasks_that_a_new_log_does_not_know_run_on_until_a_backup_knows_them() {
+    let mut world = world(6);
+    let backup = world.tables();
+    // The log is lost; the machine and its tasks are not. One of them began after the backup.
+    world.command(None, &create(config("later", |_| {}), 1));
+    world.calm();
+    world.all_go(TaskState::Starting, TaskState::Running);
+    world.calm();
+    world.log.clear();
+    world.crash(0);
+    world.agent_up("a");
+    world.calm();
+    let alive = |world: &World| {
+        let tasks = world.agents.values().flat_map(|agent| agent.tasks.values());
+        tasks.filter(|it| it.state == TaskState::Running).count()
+    };
+    assert_eq!((alive(&world), world.engine.view().held.len()), (3, 3));
+    let refused = world.command(None, &create(config("j", |_| {}), 1));
+    world.calm();
+    let refused = world.replies.remove(&refused).unwrap().unwrap();
+    assert_eq!(refused.code, ReplyCode::Error);
+    assert!(
+        refused.messages[0].contains("scheduler_restore"),
+        "{refused:?}"
+    );
+    world.command(None, &restore(&backup));
+    world.calm();
+    world.crash(0);
+    world.agent_up("a");
+    world.calm();
+    assert_eq!(world.statuses(&key("new")), [S::Running, S::Running]);
+    // What the backup does not know has ended, and what it knows was never started again.
+    assert_eq!(alive(&world), 2);
+    assert!(world.started.values().all(|starts| starts.len() == 1));
+}
+
+#[test]
+fn tasks_that_a_new_log_does_not_know_end_when_an_operator_says_so() {
+    let mut world = world(7);
+    world.log.clear();
+    world.crash(0);
+    world.agent_up("a");
+    world.calm();
+    assert_eq!(world.engine.view().held.len(), 2);
+    world.command(None, &Command::Admin(AdminCommand::ReconcileImplicitly));
+    let agent = world.agents.keys().next().unwrap().clone();
+    let ids: Vec<_> = world.agents[&agent].tasks.keys().cloned().collect();
+    for id in ids {
+        world.report(&agent, &id, TaskState::Running);
+    }
+    world.calm();
+    let mut tasks = world.agents[&agent].tasks.values();
+    assert!(tasks.all(|it| it.state != TaskState::Running));
+    assert_eq!(world.engine.view().held.len(), 0);
+    let token = world.command(None, &create(config("j", |_| {}), 1));
+    world.calm();
+    assert_eq!(
+        world.replies.remove(&token).unwrap().unwrap().code,
+        ReplyCode::Ok
+    );
+}
