@@ -163,10 +163,7 @@ fn version_1_is_frozen() {
     assert_eq!(task.config, config(0));
     assert_eq!(tables.quota("role").unwrap().ram_mb, 1_024);
     assert!(tables.framework_id().is_some());
-    assert_eq!(
-        tables.host("host").unwrap().mode,
-        MaintenanceMode::Scheduled
-    );
+    assert_eq!(tables.host("host").unwrap().mode, MaintenanceMode::Drained);
     // Written again, they are the same.
     let again = Encoder::new(backup.header.clone(), Arc::new(backup.tables));
     assert_eq!(again.flatten().collect::<Vec<u8>>(), golden);
