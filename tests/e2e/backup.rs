@@ -60,10 +60,10 @@ fn wait_for(world: &World, name: &str, count: usize) -> BTreeSet<String> {
 }
 
 fn newest_backup(listed: &str) -> String {
-    let names = listed
+    let mut names = listed
         .lines()
         .filter(|it| it.starts_with("scheduler-backup-"));
-    names.last().expect(listed).to_owned()
+    names.next_back().expect(listed).to_owned()
 }
 
 #[test]
