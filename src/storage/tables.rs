@@ -5,8 +5,8 @@ use super::op::{ApplyError, Leader, Op};
 use super::updates::Updates;
 use crate::base::clock::Timestamp;
 use crate::model::{
-    AgentId, CronJob, HostAttributes, InstanceId, JobKey, MaintenanceRequest, Quota, Resources,
-    ScheduleStatus, ScheduledTask, TaskConfig, TaskEvent, TaskId,
+    AgentId, CronJob, HostAttributes, InstanceId, JobKey, MaintenanceRequest, NamedPorts, Quota,
+    Resources, ScheduleStatus, ScheduledTask, TaskConfig, TaskEvent, TaskId,
 };
 use imbl::{OrdMap, OrdSet};
 use std::ops::Bound;
@@ -20,7 +20,8 @@ pub struct Tables {
     tasks: OrdMap<TaskId, Arc<ScheduledTask>>,
     jobs: OrdMap<JobKey, JobTasks>,
     agents: OrdMap<AgentId, AgentLoad>,
-    by_host: OrdMap<Arc<str>, OrdSet<TaskId>>,
+    /// The agents that were ever given a task that is still kept, by the name their machine had.
+    by_host: OrdMap<Arc<str>, OrdSet<AgentId>>,
     /// Tasks that ended, oldest last event first.
     ended: OrdSet<(Timestamp, TaskId)>,
     counts: [i64; 19],
@@ -38,12 +39,22 @@ pub struct Tables {
 /// The tasks of one job, by what they are looked up for.
 #[derive(Clone, Debug, Default)]
 pub struct JobTasks {
-    all: OrdSet<TaskId>,
     active: OrdMap<InstanceId, TaskId>,
     ended: OrdSet<(Timestamp, TaskId)>,
+    /// Active tasks whose instance another one has taken since. There are hardly any.
+    displaced: OrdSet<TaskId>,
 }
 
 impl JobTasks {
+    fn ids(&self) -> impl Iterator<Item = &TaskId> {
+        let ended = self.ended.iter().map(|(_, id)| id);
+        self.active.values().chain(ended).chain(&self.displaced)
+    }
+
+    fn is_empty(&self) -> bool {
+        self.active.is_empty() && self.ended.is_empty() && self.displaced.is_empty()
+    }
+
     /// How many tasks are active.
     pub fn active_count(&self) -> usize {
         self.active.len()
@@ -68,7 +79,11 @@ impl JobTasks {
 /// What an agent was given.
 #[derive(Clone, Debug, Default)]
 pub struct AgentLoad {
+    /// The machine's name when it was last given a task.
+    host: Option<Arc<str>>,
     tasks: OrdSet<TaskId>,
+    /// Tasks that it had, which have ended.
+    ended: OrdSet<TaskId>,
     used: Resources,
     executors: u32,
     ports: OrdSet<u16>,
@@ -136,9 +151,9 @@ impl Tables {
         self.tasks.len()
     }
 
-    /// The tasks of a job, ended ones among them.
+    /// The tasks of a job, ended ones among them: active ones by instance, then ended ones, oldest first.
     pub fn tasks_of_job(&self, job: &JobKey) -> impl Iterator<Item = &Arc<ScheduledTask>> {
-        let ids = self.jobs.get(job).into_iter().flat_map(|j| j.all.iter());
+        let ids = self.jobs.get(job).into_iter().flat_map(JobTasks::ids);
         ids.filter_map(|id| self.tasks.get(id))
     }
 
@@ -163,13 +178,16 @@ impl Tables {
     }
 
     /// The tasks that were ever given to a machine of this name, ended ones among them.
-    pub fn tasks_on_host(&self, host: &str) -> impl Iterator<Item = &Arc<ScheduledTask>> {
-        let ids = self
-            .by_host
-            .get(host)
-            .into_iter()
-            .flat_map(|ids| ids.iter());
-        ids.filter_map(|id| self.tasks.get(id))
+    pub fn tasks_on_host<'a>(
+        &'a self,
+        host: &'a str,
+    ) -> impl Iterator<Item = &'a Arc<ScheduledTask>> {
+        let agents = self.by_host.get(host).into_iter().flatten();
+        let loads = agents.filter_map(|agent| self.agents.get(agent));
+        let ids = loads.flat_map(|load| load.tasks.iter().chain(&load.ended));
+        let tasks = ids.filter_map(|id| self.tasks.get(id));
+        // An agent may have had its tasks under another name of its machine.
+        tasks.filter(move |task| task.host.as_deref() == Some(host))
     }
 
     /// The tasks that hold resources of an agent.
@@ -189,7 +207,11 @@ impl Tables {
 
     /// The agents that hold tasks.
     pub fn loaded_agents(&self) -> impl Iterator<Item = &AgentId> {
-        self.agents.keys()
+        let loaded = self
+            .agents
+            .iter()
+            .filter(|(_, load)| !load.tasks.is_empty());
+        loaded.map(|(agent, _)| agent)
     }
 
     /// The jobs that have any task, ended or not, in order. Cron jobs without one are not among them.
@@ -358,9 +380,9 @@ impl Tables {
                 self.cron_jobs.remove(job);
             }
             Op::RemoveTask { task } => {
-                let old = Arc::clone(self.known(task)?);
-                self.unlink(&old);
-                self.tasks.remove(task);
+                self.known(task)?;
+                let old = self.tasks.remove(task);
+                self.index(old.as_deref(), None);
             }
             Op::ReplaceTask {
                 ancestor,
@@ -459,74 +481,162 @@ impl Tables {
 
     /// Stores a task, new or changed, and brings every index up to it.
     fn put(&mut self, task: Arc<ScheduledTask>) {
-        if let Some(old) = self.tasks.insert(task.id.clone(), Arc::clone(&task)) {
-            self.unlink(&old);
-        }
-        self.link(&task);
+        let old = self.tasks.insert(task.id.clone(), Arc::clone(&task));
+        self.index(old.as_deref(), Some(&task));
     }
 
-    fn link(&mut self, task: &ScheduledTask) {
+    /// Brings every index from a task as it was to the task as it is. What stays the same is not touched:
+    /// most changes of a task concern none of them.
+    fn index(&mut self, old: Option<&ScheduledTask>, new: Option<&ScheduledTask>) {
+        if let Some(old) = old {
+            self.counts[old.status as usize] -= 1;
+        }
+        if let Some(new) = new {
+            self.counts[new.status as usize] += 1;
+        }
+        let (was, is) = (old.map(JobPlace::of), new.map(JobPlace::of));
+        if was != is {
+            if let Some(old) = old {
+                self.leave_job(old);
+            }
+            if let Some(new) = new {
+                self.enter_job(new);
+            }
+        }
+        let (was, is) = (old.and_then(AgentPlace::of), new.and_then(AgentPlace::of));
+        if was != is {
+            if let Some(old) = old {
+                self.leave_agent(old);
+            }
+            if let Some(new) = new {
+                self.enter_agent(new);
+            }
+        }
+        if let Some(job) = old.filter(|_| new.is_none()).map(ScheduledTask::job)
+            && self.jobs.get(job).is_some_and(JobTasks::is_empty)
+        {
+            self.jobs.remove(job);
+        }
+    }
+
+    fn enter_job(&mut self, task: &ScheduledTask) {
         let id = &task.id;
-        self.counts[task.status as usize] += 1;
-        let job = self.jobs.entry(task.job().clone()).or_default();
-        job.all.insert(id.clone());
+        let job = match self.jobs.get_mut(task.job()) {
+            Some(job) => job,
+            None => self.jobs.entry(task.job().clone()).or_default(),
+        };
         if task.status.is_terminal() {
             let at = task.last_event_at().unwrap_or_default();
             job.ended.insert((at, id.clone()));
             self.ended.insert((at, id.clone()));
-        } else {
-            job.active.insert(task.instance, id.clone());
-        }
-        if let Some(host) = &task.host {
-            let ids = self.by_host.entry(Arc::clone(host)).or_default();
-            ids.insert(id.clone());
-        }
-        if let Some(agent) = task.agent.as_ref().filter(|_| task.status.is_assigned()) {
-            let load = self.agents.entry(agent.clone()).or_default();
-            load.tasks.insert(id.clone());
-            load.used = load.used.plus(task.config.resources);
-            load.executors += u32::from(task.config.executor.is_some());
-            load.ports.extend(task.ports.values().copied());
+        } else if let Some(other) = job.active.insert(task.instance, id.clone()) {
+            job.displaced.insert(other);
         }
     }
 
-    fn unlink(&mut self, task: &ScheduledTask) {
+    fn leave_job(&mut self, task: &ScheduledTask) {
         let id = &task.id;
-        self.counts[task.status as usize] -= 1;
-        if let Some(job) = self.jobs.get_mut(task.job()) {
-            job.all.remove(id);
-            let at = task.last_event_at().unwrap_or_default();
-            if task.status.is_terminal() {
-                job.ended.remove(&(at, id.clone()));
-                self.ended.remove(&(at, id.clone()));
-            } else if job.active.get(&task.instance) == Some(id) {
-                job.active.remove(&task.instance);
-            }
-            if job.all.is_empty() {
-                self.jobs.remove(task.job());
-            }
+        let Some(job) = self.jobs.get_mut(task.job()) else {
+            return;
+        };
+        if task.status.is_terminal() {
+            let ended = (task.last_event_at().unwrap_or_default(), id.clone());
+            job.ended.remove(&ended);
+            self.ended.remove(&ended);
+        } else if job.active.get(&task.instance) == Some(id) {
+            job.active.remove(&task.instance);
+        } else {
+            job.displaced.remove(id);
         }
-        if let Some(host) = &task.host
-            && let Some(ids) = self.by_host.get_mut(host)
-        {
-            ids.remove(id);
-            if ids.is_empty() {
-                self.by_host.remove(host);
-            }
+    }
+
+    fn enter_agent(&mut self, task: &ScheduledTask) {
+        let (Some(agent), Some(host)) = (&task.agent, &task.host) else {
+            return;
+        };
+        let load = match self.agents.get_mut(agent) {
+            Some(load) => load,
+            None => self.agents.entry(agent.clone()).or_default(),
+        };
+        if task.status.is_assigned() {
+            load.tasks.insert(task.id.clone());
+            load.used = load.used.plus(task.config.resources);
+            load.executors += u32::from(task.config.executor.is_some());
+            load.ports.extend(task.ports.values().copied());
+        } else {
+            load.ended.insert(task.id.clone());
         }
-        if let Some(agent) = task.agent.as_ref().filter(|_| task.status.is_assigned())
-            && let Some(load) = self.agents.get_mut(agent)
-        {
-            load.tasks.remove(id);
+        // Should a machine be renamed, its agent is found under both names.
+        if load.host.as_ref() != Some(host) {
+            load.host = Some(Arc::clone(host));
+            let agents = self.by_host.entry(Arc::clone(host)).or_default();
+            agents.insert(agent.clone());
+        }
+    }
+
+    fn leave_agent(&mut self, task: &ScheduledTask) {
+        let (Some(agent), Some(host)) = (&task.agent, &task.host) else {
+            return;
+        };
+        let Some(load) = self.agents.get_mut(agent) else {
+            return;
+        };
+        if task.status.is_assigned() {
+            load.tasks.remove(&task.id);
             load.used = load.used.minus(task.config.resources);
             load.executors -= u32::from(task.config.executor.is_some());
             for port in task.ports.values() {
                 load.ports.remove(port);
             }
-            if load.tasks.is_empty() {
-                self.agents.remove(agent);
+        } else {
+            load.ended.remove(&task.id);
+        }
+        if load.tasks.is_empty() && load.ended.is_empty() {
+            self.agents.remove(agent);
+            if let Some(agents) = self.by_host.get_mut(host) {
+                agents.remove(agent);
+                if agents.is_empty() {
+                    self.by_host.remove(host);
+                }
             }
         }
+    }
+}
+
+/// Where a task stands among those of its job.
+#[derive(PartialEq)]
+enum JobPlace {
+    Active(InstanceId),
+    Ended(Timestamp),
+}
+
+impl JobPlace {
+    fn of(task: &ScheduledTask) -> Self {
+        match task.status.is_terminal() {
+            true => Self::Ended(task.last_event_at().unwrap_or_default()),
+            false => Self::Active(task.instance),
+        }
+    }
+}
+
+/// Where a task stands among those of its agent.
+#[derive(PartialEq)]
+struct AgentPlace<'a> {
+    agent: &'a AgentId,
+    host: Option<&'a Arc<str>>,
+    holds: bool,
+    ports: &'a NamedPorts,
+}
+
+impl<'a> AgentPlace<'a> {
+    fn of(task: &'a ScheduledTask) -> Option<Self> {
+        let agent = task.agent.as_ref()?;
+        Some(Self {
+            agent,
+            host: task.host.as_ref(),
+            holds: task.status.is_assigned(),
+            ports: &task.ports,
+        })
     }
 }
 

@@ -6,7 +6,7 @@ use super::revocable::is_revocable;
 use super::step::Step;
 use crate::base::clock::Now;
 use crate::domain::placement::{Demand, Limits, Machine, Scan, Search, assign_ports};
-use crate::model::{Resources, ScheduleStatus, TaskConfig, TaskId};
+use crate::model::{NamedPorts, Resources, ScheduleStatus, TaskConfig, TaskId};
 use crate::storage::Tables;
 use std::sync::Arc;
 use std::time::Duration;
@@ -75,24 +75,27 @@ impl Engine {
                     self.book.find(&search, &mut nearest, &mut scan)
                 }
             };
-            let Some(machine) = found.cloned() else {
+            let Some(machine) = found else {
                 break;
             };
-            let load = step
-                .tables
-                .load(&machine.agent)
-                .cloned()
-                .unwrap_or_default();
-            let taken = |port| load.has_port(port);
-            let rng = &mut step.means.rng;
-            let Some(ports) = assign_ports(&config.port_names, &machine.ports, taken, rng) else {
+            let ports = match config.port_names.is_empty() {
+                true => Some(NamedPorts::new()),
+                false => {
+                    let load = step.tables.load(&machine.agent).cloned();
+                    let taken = |port| load.as_ref().is_some_and(|load| load.has_port(port));
+                    let rng = &mut step.means.rng;
+                    assign_ports(&config.port_names, &machine.ports, taken, rng)
+                }
+            };
+            let Some(ports) = ports else {
                 break;
             };
             step.assign(&task, &machine.agent, &machine.host, ports);
             if let Some(limits) = &mut limits {
                 limits.add(&machine.attributes);
             }
-            self.book.touch(&machine.agent);
+            let agent = machine.agent.clone();
+            self.book.touch(&agent);
             placed_here.push((config.job.clone(), task.instance));
             placed += 1;
         }

@@ -49,7 +49,10 @@ impl Pending {
 
     /// Adds a task to its group. A new group waits for `penalty`; an old one keeps its own.
     pub(super) fn add(&mut self, now: Instant, task: &ScheduledTask, penalty: Duration) {
-        let of_job = self.by_job.entry(task.job().clone()).or_default();
+        let of_job = match self.by_job.get_mut(task.job()) {
+            Some(of_job) => of_job,
+            None => self.by_job.entry(task.job().clone()).or_default(),
+        };
         let groups = &self.groups;
         let alike = |id: &&u64| {
             let config = &groups[*id].config;
@@ -88,12 +91,12 @@ impl Pending {
             return Some(id);
         }
         self.due.remove(&(group.due, id));
-        let job = group.config.job.clone();
+        let config = Arc::clone(&group.config);
         self.groups.remove(&id);
-        if let Some(of_job) = self.by_job.get_mut(&job) {
+        if let Some(of_job) = self.by_job.get_mut(&config.job) {
             of_job.retain(|other| *other != id);
             if of_job.is_empty() {
-                self.by_job.remove(&job);
+                self.by_job.remove(&config.job);
             }
         }
         Some(id)

@@ -54,6 +54,9 @@ const LOOK_FOR_LEADER: Duration = Duration::from_millis(100);
 
 /// The view is made anew at most this often.
 const VIEW_INTERVAL: Duration = Duration::from_millis(100);
+/// Making the view takes at most one part in so many of the loop's time: it lists every machine and every
+/// task that waits, which is nothing on a few machines and much on a hundred thousand.
+const VIEW_SHARE: u32 = 20;
 
 /// How long a stop waits for what is on its way to the log.
 const LAST_WORDS: Duration = Duration::from_secs(2);
@@ -176,6 +179,7 @@ pub fn start<L: LogPort>(
         latency: Latency::default(),
         next_token: 0,
         shown: Instant::ZERO,
+        view_pause: VIEW_INTERVAL,
         stale: true,
         held: 0,
     };
@@ -209,6 +213,8 @@ struct Loop<L> {
     next_token: u64,
     /// When the view was last made.
     shown: Instant,
+    /// How long until it may be made again.
+    view_pause: Duration,
     stale: bool,
     /// How many tasks were shown last that are left alone.
     held: usize,
@@ -272,7 +278,7 @@ impl<L: LogPort> Loop<L> {
 
     fn deadline(&self, now: Instant) -> Instant {
         let view = match self.stale {
-            true => self.shown + VIEW_INTERVAL,
+            true => self.shown + self.view_pause,
             false => Instant::FAR,
         };
         let turn = match self.term {
@@ -410,7 +416,7 @@ impl<L: LogPort> Loop<L> {
         self.look_for_leader();
         self.read()?;
         self.handle.turned(now.mono);
-        if self.stale && now.mono.since(self.shown) >= VIEW_INTERVAL {
+        if self.stale && now.mono.since(self.shown) >= self.view_pause {
             self.show();
         }
         Ok(())

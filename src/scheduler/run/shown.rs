@@ -1,6 +1,6 @@
 //! What the loop shows of itself and of the engine.
 
-use super::Loop;
+use super::{Loop, VIEW_INTERVAL, VIEW_SHARE};
 use crate::base::clock;
 use crate::replog::ReplicaStatus;
 use crate::scheduler::handle::Lifecycle;
@@ -10,6 +10,7 @@ use std::sync::Arc;
 impl<L: LogPort> Loop<L> {
     /// Publishes the view; while another one leads, also the tables, as far as they have been followed.
     pub(super) fn show(&mut self) {
+        let began = clock::now();
         let mut view = self.engine.view();
         view.lifecycle = self.lifecycle;
         view.replica = self.replica;
@@ -39,6 +40,7 @@ impl<L: LogPort> Loop<L> {
             self.handle.publish_tables(Arc::new(tables.clone()));
         }
         self.shown = clock::now();
+        self.view_pause = VIEW_INTERVAL.max(self.shown.since(began) * VIEW_SHARE);
         self.stale = false;
     }
 }

@@ -2,6 +2,7 @@
 
 mod admin;
 mod affinity;
+mod conservation;
 mod cron;
 mod cron_storm;
 mod maintenance;
