@@ -22,6 +22,17 @@ impl Consumption {
         *of_kind = of_kind.plus(countable(config.resources).times(count));
     }
 
+    /// Counts one task of this description no more.
+    pub fn remove(&mut self, config: &TaskConfig) {
+        let of_kind = self.kind(config);
+        *of_kind = of_kind.minus(countable(config.resources));
+    }
+
+    /// Counts all that another sum counts.
+    pub fn merge(&mut self, other: &Self) {
+        self.add_larger(other, &Self::default());
+    }
+
     /// Counts a cron job: its template for all instances, or what runs of it if that is more.
     pub fn add_cron<'a>(
         &mut self,

@@ -13,6 +13,9 @@
 use super::op::{ApplyError, Op};
 use super::stored::{Chunk, Record, StoredError, decode};
 use super::tables::Tables;
+use crate::model::{JobKey, TaskConfig};
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use thiserror::Error;
 
 /// Why entries do not make tables.
@@ -47,8 +50,45 @@ pub enum ReplayError {
     Stored(#[from] StoredError),
 }
 
+/// The descriptions of a snapshot's tasks. Each chunk brings its own copy of what its tasks run; those that
+/// are alike are made one, as they were before, or they would take memory and be compared word by word.
+#[derive(Debug, Default)]
+struct Alike {
+    by_job: BTreeMap<JobKey, Vec<Arc<TaskConfig>>>,
+    /// The last one as it came, and the one it was made.
+    last: Option<(Arc<TaskConfig>, Arc<TaskConfig>)>,
+}
+
+impl Alike {
+    fn share(&mut self, op: Op) -> Op {
+        let Op::RestoreTask(mut task) = op else {
+            return op;
+        };
+        let shared = match &self.last {
+            Some((came, shared)) if Arc::ptr_eq(came, &task.config) => Arc::clone(shared),
+            _ => self.find(&task.config),
+        };
+        Arc::make_mut(&mut task).config = shared;
+        Op::RestoreTask(task)
+    }
+
+    fn find(&mut self, came: &Arc<TaskConfig>) -> Arc<TaskConfig> {
+        let known = self.by_job.entry(came.job.clone()).or_default();
+        let shared = match known.iter().find(|known| *known == came) {
+            Some(shared) => Arc::clone(shared),
+            None => {
+                known.push(Arc::clone(came));
+                Arc::clone(came)
+            }
+        };
+        self.last = Some((Arc::clone(came), Arc::clone(&shared)));
+        shared
+    }
+}
+
 #[derive(Debug)]
 struct Partial {
+    alike: Alike,
     version: u64,
     attempt: u64,
     next: u32,
@@ -155,10 +195,13 @@ impl Replay {
                 attempt: chunk.attempt,
                 next: 0,
                 tables: Tables::default(),
+                alike: Alike::default(),
             },
             _ => return Ok(()),
         };
-        apply_all(&mut partial.tables, chunk.version, &chunk.ops)?;
+        let alike = &mut partial.alike;
+        let ops: Vec<Op> = chunk.ops.into_iter().map(|op| alike.share(op)).collect();
+        apply_all(&mut partial.tables, chunk.version, &ops)?;
         partial.next += 1;
         if !chunk.last {
             self.partial = Some(partial);

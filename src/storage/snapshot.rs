@@ -5,24 +5,38 @@ use super::stored::Chunk;
 use super::tables::Tables;
 use super::updates::Cursor;
 use crate::model::{TaskConfig, TaskId};
+use std::mem::discriminant;
 use std::sync::Arc;
 
-/// How many tasks a chunk holds.
-const TASKS_PER_CHUNK: usize = 500;
+/// How many tasks, machines or answers a chunk holds. Making and writing a chunk is what a change waits for
+/// that comes at the wrong moment, so none is much longer than the others.
+const PER_CHUNK: usize = 500;
 
 /// How many bytes of descriptions a chunk holds, roughly: far below the longest entry of the log.
 const CONFIG_BYTES_PER_CHUNK: usize = 2 << 20;
+
+/// What the next chunk begins with. The kinds follow each other in this order.
+#[derive(Debug)]
+enum Next {
+    /// What is small: the leader, quotas, cron jobs, orders to drain.
+    Few,
+    /// The machines behind this one.
+    Hosts(Option<String>),
+    /// The answers behind this request.
+    Answers(Option<String>),
+    /// The tasks behind this one.
+    Tasks(Option<TaskId>),
+    Updates(Cursor),
+    Nothing,
+}
 
 /// Cuts tables into chunks, one when asked. The tables are shared, not copied.
 #[derive(Debug)]
 pub struct Snapshot {
     tables: Arc<Tables>,
     attempt: u64,
-    next: u32,
-    after: Option<TaskId>,
-    tasks_done: bool,
-    updates: Cursor,
-    done: bool,
+    index: u32,
+    next: Next,
 }
 
 impl Snapshot {
@@ -31,93 +45,125 @@ impl Snapshot {
         Self {
             tables,
             attempt,
-            next: 0,
-            after: None,
-            tasks_done: false,
-            updates: Cursor::default(),
-            done: false,
+            index: 0,
+            next: Next::Few,
         }
     }
 
     /// The next chunk; `None` after the last.
     pub fn next_chunk(&mut self) -> Option<Chunk> {
-        if self.done {
+        if matches!(self.next, Next::Nothing) {
             return None;
         }
-        let mut ops = match self.next {
-            0 => self.small_tables(),
-            _ => Vec::new(),
-        };
-        if self.tasks_done {
-            let mut updates = Vec::new();
-            self.done = self.updates.portion(self.tables.updates(), &mut updates);
-            ops.extend(updates.into_iter().map(Op::Update));
-        } else {
-            self.next_tasks(&mut ops);
-            self.done = self.tasks_done && self.tables.updates().count() == 0;
+        let mut ops = Vec::new();
+        while ops.len() < PER_CHUNK && !matches!(self.next, Next::Nothing) {
+            let next = std::mem::replace(&mut self.next, Next::Nothing);
+            let kind = discriminant(&next);
+            self.next = self.take(next, &mut ops);
+            // A kind goes on where the chunk is full. What is said of updates is counted by the cursor.
+            if discriminant(&self.next) == kind || matches!(self.next, Next::Updates(_)) {
+                break;
+            }
         }
         let chunk = Chunk {
             version: self.tables.version(),
             attempt: self.attempt,
-            index: self.next,
-            last: self.done,
+            index: self.index,
+            last: matches!(self.next, Next::Nothing),
             ops,
         };
-        self.next += 1;
+        self.index += 1;
         Some(chunk)
     }
 
-    fn next_tasks(&mut self, ops: &mut Vec<Op>) {
-        let after = self.after.take();
-        let mut rest = self.tables.tasks_after(after.as_ref()).peekable();
-        let (mut count, mut bytes) = (0, 0);
-        let mut config: Option<&Arc<TaskConfig>> = None;
-        while count < TASKS_PER_CHUNK
-            && bytes < CONFIG_BYTES_PER_CHUNK
-            && let Some(task) = rest.next()
-        {
-            // Instances of a job are neighbours and share their description.
-            if config.is_none_or(|config| !Arc::ptr_eq(config, &task.config)) {
-                let executor = task.config.executor.as_ref();
-                let data = executor.and_then(|executor| executor.data.as_ref());
-                bytes += data.map_or(0, String::len);
-                config = Some(&task.config);
+    /// Adds what comes next, as far as there is room, and gives what comes then.
+    fn take(&self, next: Next, ops: &mut Vec<Op>) -> Next {
+        let (tables, before) = (&self.tables, ops.len());
+        let room = PER_CHUNK.saturating_sub(before);
+        let is_done = |ops: &Vec<Op>| ops.len() < before + room;
+        match next {
+            Next::Few => {
+                self.few(ops);
+                Next::Hosts(None)
             }
-            count += 1;
-            ops.push(Op::RestoreTask(Arc::clone(task)));
+            Next::Hosts(after) => {
+                let hosts = tables.hosts_after(after.as_deref()).take(room);
+                let mut last = after.clone();
+                for host in hosts {
+                    last = Some(host.host.clone());
+                    ops.push(Op::SetHost(Arc::clone(host)));
+                }
+                match is_done(ops) {
+                    true => Next::Answers(None),
+                    false => Next::Hosts(last),
+                }
+            }
+            Next::Answers(after) => {
+                let answers = tables.answers_after(after.as_deref()).take(room);
+                let mut last = after.clone();
+                for (request, answer) in answers {
+                    last = Some(request.clone());
+                    ops.push(Op::SetAnswer {
+                        request: request.clone(),
+                        answer: (**answer).clone(),
+                    });
+                }
+                match is_done(ops) {
+                    true => Next::Tasks(None),
+                    false => Next::Answers(last),
+                }
+            }
+            Next::Tasks(after) => {
+                let mut rest = tables.tasks_after(after.as_ref()).peekable();
+                let (mut left, mut bytes) = (room, 0);
+                let mut config: Option<&Arc<TaskConfig>> = None;
+                while left > 0
+                    && bytes < CONFIG_BYTES_PER_CHUNK
+                    && let Some(task) = rest.next()
+                {
+                    // Instances of a job are neighbours and share their description.
+                    if config.is_none_or(|config| !Arc::ptr_eq(config, &task.config)) {
+                        let executor = task.config.executor.as_ref();
+                        let data = executor.and_then(|executor| executor.data.as_ref());
+                        bytes += data.map_or(0, String::len);
+                        config = Some(&task.config);
+                    }
+                    left -= 1;
+                    ops.push(Op::RestoreTask(Arc::clone(task)));
+                }
+                match ops.last() {
+                    Some(Op::RestoreTask(task)) if rest.peek().is_some() => {
+                        Next::Tasks(Some(task.id.clone()))
+                    }
+                    _ if tables.updates().count() == 0 => Next::Nothing,
+                    _ => Next::Updates(Cursor::default()),
+                }
+            }
+            Next::Updates(mut cursor) => {
+                let mut updates = Vec::new();
+                let done = cursor.portion(tables.updates(), &mut updates);
+                ops.extend(updates.into_iter().map(Op::Update));
+                match done {
+                    true => Next::Nothing,
+                    false => Next::Updates(cursor),
+                }
+            }
+            Next::Nothing => Next::Nothing,
         }
-        self.tasks_done = rest.peek().is_none();
-        self.after = match ops.last() {
-            Some(Op::RestoreTask(task)) => Some(task.id.clone()),
-            _ => after.clone(),
-        };
     }
 
-    fn small_tables(&self) -> Vec<Op> {
+    fn few(&self, ops: &mut Vec<Op>) {
         let tables = &self.tables;
-        let mut ops = Vec::new();
-        ops.extend(
-            tables
-                .framework_id()
-                .map(|id| Op::SetFrameworkId(id.to_owned())),
-        );
+        let id = tables.framework_id();
+        ops.extend(id.map(|id| Op::SetFrameworkId(id.to_owned())));
         ops.extend(tables.leader().map(|it| Op::SetLeader((**it).clone())));
-        ops.extend(tables.hosts().map(|host| Op::SetHost(Arc::clone(host))));
         ops.extend(tables.quotas().map(|(role, quota)| Op::SetQuota {
             role: role.clone(),
             quota: *quota,
         }));
-        ops.extend(
-            tables
-                .cron_jobs()
-                .map(|job| Op::SetCronJob(Arc::clone(job))),
-        );
-        ops.extend(tables.answers().map(|(request, answer)| Op::SetAnswer {
-            request: request.clone(),
-            answer: (**answer).clone(),
-        }));
+        let cron_jobs = tables.cron_jobs();
+        ops.extend(cron_jobs.map(|job| Op::SetCronJob(Arc::clone(job))));
         let requests = tables.maintenance_requests();
         ops.extend(requests.map(|request| Op::SetMaintenance(Arc::clone(request))));
-        ops
     }
 }

@@ -4,6 +4,7 @@ use super::answer::Answer;
 use super::op::{ApplyError, Leader, Op};
 use super::updates::Updates;
 use crate::base::clock::Timestamp;
+use crate::domain::quota::Consumption;
 use crate::model::{
     AgentId, CronJob, HostAttributes, InstanceId, JobKey, MaintenanceRequest, NamedPorts, Quota,
     Resources, ScheduleStatus, ScheduledTask, TaskConfig, TaskEvent, TaskId,
@@ -43,6 +44,8 @@ pub struct JobTasks {
     ended: OrdSet<(Timestamp, TaskId)>,
     /// Active tasks whose instance another one has taken since. There are hardly any.
     displaced: OrdSet<TaskId>,
+    /// What the tasks in `active` use.
+    usage: Consumption,
 }
 
 impl JobTasks {
@@ -53,6 +56,11 @@ impl JobTasks {
 
     fn is_empty(&self) -> bool {
         self.active.is_empty() && self.ended.is_empty() && self.displaced.is_empty()
+    }
+
+    /// What the active tasks use.
+    pub fn usage(&self) -> &Consumption {
+        &self.usage
     }
 
     /// How many tasks are active.
@@ -221,11 +229,19 @@ impl Tables {
 
     /// The jobs of a role that have any task, in order.
     pub fn jobs_of_role<'a>(&'a self, role: &'a str) -> impl Iterator<Item = &'a JobKey> + 'a {
+        self.tasks_of_role(role).map(|(job, _)| job)
+    }
+
+    /// The jobs of a role that have any task, in order, and those.
+    pub fn tasks_of_role<'a>(
+        &'a self,
+        role: &'a str,
+    ) -> impl Iterator<Item = (&'a JobKey, &'a JobTasks)> + 'a {
         // No identifier is smaller than "-".
         let first = JobKey::new(role, "-", "-").ok();
         first.into_iter().flat_map(move |first| {
-            let from = self.jobs.range(first..).map(|(job, _)| job);
-            from.take_while(move |job| job.role() == role)
+            let from = self.jobs.range(first..);
+            from.take_while(move |(job, _)| job.role() == role)
         })
     }
 
@@ -274,6 +290,13 @@ impl Tables {
         self.hosts.values()
     }
 
+    /// The machines behind this one by name; all of them without one.
+    pub fn hosts_after(&self, host: Option<&str>) -> impl Iterator<Item = &Arc<HostAttributes>> {
+        let from = host.map_or(Bound::Unbounded, Bound::Excluded);
+        let hosts = self.hosts.range::<_, str>((from, Bound::Unbounded));
+        hosts.map(|(_, host)| host)
+    }
+
     /// The order to drain a machine; there is one exactly as long as the machine is DRAINING.
     pub fn maintenance(&self, host: &str) -> Option<&Arc<MaintenanceRequest>> {
         self.maintenance.get(host)
@@ -301,6 +324,15 @@ impl Tables {
     /// All answers that are kept, by request.
     pub fn answers(&self) -> impl Iterator<Item = (&String, &Arc<Answer>)> {
         self.answers.iter()
+    }
+
+    /// The answers behind this request; all of them without one.
+    pub fn answers_after(
+        &self,
+        request: Option<&str>,
+    ) -> impl Iterator<Item = (&String, &Arc<Answer>)> {
+        let from = request.map_or(Bound::Unbounded, Bound::Excluded);
+        self.answers.range::<_, str>((from, Bound::Unbounded))
     }
 
     /// When the oldest kept answer was given.
@@ -360,12 +392,12 @@ impl Tables {
                 ports,
                 event,
             } => {
-                let mut new = ScheduledTask::clone(self.known(task)?);
-                new.agent = Some(agent.clone());
-                new.host = Some(Arc::clone(host));
-                new.ports.clone_from(ports);
-                record(&mut new, event);
-                self.put(Arc::new(new));
+                self.change(task, |task| {
+                    task.agent = Some(agent.clone());
+                    task.host = Some(Arc::clone(host));
+                    task.ports.clone_from(ports);
+                    record(task, event);
+                })?;
             }
             Op::ForgetAnswers { before } => self.forget_answers(*before),
             Op::NoteCronRun { job, run, cursor } => {
@@ -425,10 +457,10 @@ impl Tables {
                 event,
                 failed,
             } => {
-                let mut new = ScheduledTask::clone(self.known(task)?);
-                new.failure_count = new.failure_count.saturating_add(i32::from(*failed));
-                record(&mut new, event);
-                self.put(Arc::new(new));
+                self.change(task, |task| {
+                    task.failure_count = task.failure_count.saturating_add(i32::from(*failed));
+                    record(task, event);
+                })?;
             }
             Op::RemoveMaintenance { host } => {
                 self.maintenance.remove(host);
@@ -477,6 +509,22 @@ impl Tables {
             true => Err(ApplyError::TaskExists(id.clone())),
             false => Ok(()),
         }
+    }
+
+    /// Puts a changed copy of a task in its place. Whoever holds the task keeps it as it was.
+    fn change(
+        &mut self,
+        id: &TaskId,
+        change: impl FnOnce(&mut ScheduledTask),
+    ) -> Result<(), ApplyError> {
+        let unknown = || ApplyError::UnknownTask(id.clone());
+        let place = self.tasks.get_mut(id).ok_or_else(unknown)?;
+        let mut new = with_room(place);
+        change(&mut new);
+        let new = Arc::new(new);
+        let old = std::mem::replace(place, Arc::clone(&new));
+        self.index(Some(&old), Some(&new));
+        Ok(())
     }
 
     /// Stores a task, new or changed, and brings every index up to it.
@@ -529,8 +577,14 @@ impl Tables {
             let at = task.last_event_at().unwrap_or_default();
             job.ended.insert((at, id.clone()));
             self.ended.insert((at, id.clone()));
-        } else if let Some(other) = job.active.insert(task.instance, id.clone()) {
-            job.displaced.insert(other);
+        } else {
+            job.usage.add(&task.config, 1);
+            if let Some(other) = job.active.insert(task.instance, id.clone()) {
+                if let Some(other) = self.tasks.get(&other) {
+                    job.usage.remove(&other.config);
+                }
+                job.displaced.insert(other);
+            }
         }
     }
 
@@ -545,6 +599,7 @@ impl Tables {
             self.ended.remove(&ended);
         } else if job.active.get(&task.instance) == Some(id) {
             job.active.remove(&task.instance);
+            job.usage.remove(&task.config);
         } else {
             job.displaced.remove(id);
         }
@@ -658,6 +713,25 @@ fn fresh(
         host: None,
         ports: Default::default(),
         events: vec![event.clone()],
+    }
+}
+
+/// A copy with room for one more event, and for no more than that: there may be a million of them.
+fn with_room(task: &ScheduledTask) -> ScheduledTask {
+    let mut events = Vec::with_capacity(task.events.len() + 1);
+    events.extend_from_slice(&task.events);
+    ScheduledTask {
+        id: task.id.clone(),
+        config: Arc::clone(&task.config),
+        instance: task.instance,
+        status: task.status,
+        failure_count: task.failure_count,
+        times_partitioned: task.times_partitioned,
+        ancestor: task.ancestor.clone(),
+        agent: task.agent.clone(),
+        host: task.host.clone(),
+        ports: task.ports.clone(),
+        events,
     }
 }
 

@@ -8,13 +8,17 @@ impl Tables {
     /// What a role's jobs use now, cron templates among them.
     pub fn consumption(&self, role: &str) -> Consumption {
         let mut sum = Consumption::default();
-        for job in self
-            .jobs_of_role(role)
-            .filter(|job| self.cron_job(job).is_none())
-        {
-            let update = self.updates().active_of(job).map(|record| record.update());
+        for (job, tasks) in self.tasks_of_role(role) {
+            if self.cron_job(job).is_some() {
+                continue;
+            }
+            // Looking at every task of a role for each job that it adds would be work without end.
+            let Some(update) = self.updates().active_of(job) else {
+                sum.merge(tasks.usage());
+                continue;
+            };
             for task in self.active_tasks_of_job(job) {
-                if !update.is_some_and(|update| update.names(task.instance)) {
+                if !update.update().names(task.instance) {
                     sum.add(&task.config, 1);
                 }
             }

@@ -11,10 +11,6 @@
 //!   limits, counting the job's tasks that hold machines at that moment;
 //! - an instance of a job has one task that has not ended;
 //! - the production work of a role on shared machines stays within its quota when work is added.
-#![expect(
-    clippy::unwrap_used,
-    reason = "what cannot be read is no log, and this is no daemon"
-)]
 
 use aurora::driver::AgentOffer;
 use aurora::model::{
@@ -192,8 +188,10 @@ impl Validator {
         if payload.is_empty() {
             return;
         }
-        let Record::Ops { version, ops } = decode(payload).unwrap() else {
-            return;
+        let (version, ops) = match decode(payload) {
+            Ok(Record::Ops { version, ops }) => (version, ops),
+            Ok(Record::Snapshot(_)) => return,
+            Err(error) => return self.fault(format!("an entry cannot be read: {error}")),
         };
         if version != self.version + 1 {
             self.fault(format!("version {version} follows {}", self.version));

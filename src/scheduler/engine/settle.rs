@@ -69,7 +69,9 @@ impl Engine {
         let (before, after) = (&change.before, &change.after);
         let pending: fn(ScheduleStatus) -> bool = |s| s == ScheduleStatus::Pending;
         if let Some(task) = before.as_ref().or(after.as_ref()) {
-            self.timers.cancel(&task.id);
+            if is(before, has_timer) {
+                self.timers.cancel(&task.id);
+            }
             if is(before, pending)
                 && !is(after, pending)
                 && let Some(group) = self.pending.remove(&task.id)
@@ -273,6 +275,17 @@ impl Engine {
                 order: Box::new(order(task, &self.means.options.executor)),
             })
         })
+    }
+}
+
+/// Whether [`Engine::watch`] may have set a timer for a task in this state.
+fn has_timer(status: ScheduleStatus) -> bool {
+    use ScheduleStatus as S;
+    match status {
+        S::Assigned | S::Draining | S::Killing | S::Partitioned | S::Preempting => true,
+        S::Restarting | S::Throttled => true,
+        S::Failed | S::Finished | S::Init | S::Killed | S::Lost => false,
+        S::Pending | S::Running | S::Starting => false,
     }
 }
 

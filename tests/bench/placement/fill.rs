@@ -122,6 +122,8 @@ pub fn committed(report: &mut Report) {
         .collect();
     let name = "fill_cluster_200k_hosts_committed_tasks_per_s";
     report.figure(name, figures::median(&mut rates), "tasks/s");
+    let held = crate::live::rss_mb();
+    report.figure("fill_cluster_committed_rss_mb", held, "MB");
     let probe = crate::live::probe_ms(&dir.0);
     report.figure("fill_cluster_fdatasync_probe_p50_ms", probe, "ms");
     Arc::into_inner(live).unwrap().stop();

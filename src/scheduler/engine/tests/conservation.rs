@@ -260,7 +260,7 @@ fn good_log() -> (Cluster, Vec<Op>) {
     };
     let role = "role".to_owned();
     let allow = Command::Admin(AdminCommand::SetQuota { role, quota });
-    let limited = config("limited", |c| drop(c.constraints.insert(limit("host", 1))));
+    let limited = config("limited", |c| c.constraints.extend([limit("host", 1)]));
     let production = config("production", |c| c.production = true);
     let plain = config("plain", |_| {});
     let asked = [

@@ -2,6 +2,7 @@
 
 use super::world::{World, config, create, key, kill, total};
 use crate::domain::lifecycle::{Facts, Outcome, decide};
+use crate::domain::quota::Consumption;
 use crate::model::{
     AgentId, MilliCpus, Resources, ScheduleStatus as S, ScheduledTask, TaskConfig, TaskId,
     TaskState,
@@ -96,6 +97,19 @@ fn check_tables(tables: &Tables) {
         );
     }
     assert!(tables.loaded_agents().eq(used.keys()));
+    for job in tables.jobs() {
+        let mut usage = Consumption::default();
+        for task in tables.active_tasks_of_job(job) {
+            usage.add(&task.config, 1);
+        }
+        assert_eq!(tables.job(job).unwrap().usage(), &usage, "usage of {job}");
+        let all = tables.tasks().filter(|task| task.job() == job).count();
+        assert_eq!(tables.tasks_of_job(job).count(), all, "tasks of {job}");
+    }
+    for host in AGENTS {
+        let all = tables.tasks().filter(|t| t.host.as_deref() == Some(host));
+        assert_eq!(tables.tasks_on_host(host).count(), all.count(), "{host}");
+    }
     for (agent, (sum, ports, count)) in used {
         let load = tables.load(&agent).unwrap();
         assert_eq!((load.used(), load.executors()), (sum, count));
