@@ -210,7 +210,8 @@ impl Tables {
 
     /// What an agent was given; `None` if nothing.
     pub fn load(&self, agent: &AgentId) -> Option<&AgentLoad> {
-        self.agents.get(agent)
+        let load = self.agents.get(agent);
+        load.filter(|load| !load.tasks.is_empty())
     }
 
     /// The agents that hold tasks.
