@@ -9,11 +9,13 @@ use std::sync::Arc;
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct JobKey(Arc<Parts>);
 
+/// The parts as one text with NUL between, so that keys are compared at once and in the order of their
+/// parts: NUL is smaller than whatever an identifier holds.
 #[derive(PartialEq, Eq, PartialOrd, Ord, Hash)]
 struct Parts {
-    role: Box<str>,
-    environment: Box<str>,
-    name: Box<str>,
+    text: Box<str>,
+    role_end: usize,
+    environment_end: usize,
 }
 
 impl JobKey {
@@ -26,26 +28,32 @@ impl JobKey {
         check_identifier("role", role)?;
         check_identifier("environment", environment)?;
         check_identifier("job name", name)?;
+        let role_end = role.len();
         Ok(Self(Arc::new(Parts {
-            role: role.into(),
-            environment: environment.into(),
-            name: name.into(),
+            text: format!("{role}\0{environment}\0{name}").into(),
+            role_end,
+            environment_end: role_end + 1 + environment.len(),
         })))
+    }
+
+    fn part(&self, from: usize, to: usize) -> &str {
+        // Cut where it was joined.
+        self.0.text.get(from..to).unwrap_or_default()
     }
 
     /// The role that owns the job, which is also the user its tasks run as.
     pub fn role(&self) -> &str {
-        &self.0.role
+        self.part(0, self.0.role_end)
     }
 
     /// The environment, such as `prod` or `devel`.
     pub fn environment(&self) -> &str {
-        &self.0.environment
+        self.part(self.0.role_end + 1, self.0.environment_end)
     }
 
     /// The name within role and environment.
     pub fn name(&self) -> &str {
-        &self.0.name
+        self.part(self.0.environment_end + 1, self.0.text.len())
     }
 }
 
@@ -88,4 +96,34 @@ pub struct JobConfiguration {
     pub task: Arc<TaskConfig>,
     /// How many instances.
     pub instance_count: u32,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_sort_by_their_parts_and_give_them_back() {
+        let parts = ["a", "a-b", "a.b", "aa", "A", "b", "_", "0"];
+        let mut keys = Vec::new();
+        for role in parts {
+            for environment in parts {
+                for name in parts {
+                    let key = JobKey::new(role, environment, name).unwrap();
+                    assert_eq!(
+                        (key.role(), key.environment(), key.name()),
+                        (role, environment, name)
+                    );
+                    keys.push(key);
+                }
+            }
+        }
+        let mut by_parts = keys.clone();
+        by_parts.sort_by_key(|key| {
+            let parts = [key.role(), key.environment(), key.name()];
+            parts.map(str::to_owned)
+        });
+        keys.sort();
+        assert_eq!(keys, by_parts);
+    }
 }
