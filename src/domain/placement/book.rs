@@ -43,6 +43,8 @@ pub struct Book {
     machines: BTreeMap<AgentId, (u64, Machine)>,
     by_change: BTreeMap<u64, AgentId>,
     changes: u64,
+    /// The agents of each machine by its name.
+    by_host: BTreeMap<Arc<str>, BTreeSet<AgentId>>,
     /// The machines with each value of each attribute.
     by_attribute: BTreeMap<String, BTreeMap<String, BTreeSet<AgentId>>>,
 }
@@ -111,9 +113,19 @@ impl Book {
             self.index_attributes(&agent, &old, false);
             self.index_attributes(&agent, &machine.attributes, true);
         }
-        if let Some((at, _)) = self.machines.insert(agent.clone(), (0, machine)) {
+        let host = Arc::clone(&machine.host);
+        if let Some((at, old)) = self.machines.insert(agent.clone(), (0, machine)) {
             self.by_change.remove(&at);
+            if old.host != host
+                && let Some(agents) = self.by_host.get_mut(&old.host)
+            {
+                agents.remove(&agent);
+                if agents.is_empty() {
+                    self.by_host.remove(&old.host);
+                }
+            }
         }
+        self.by_host.entry(host).or_default().insert(agent.clone());
         self.touch(&agent);
     }
 
@@ -138,13 +150,12 @@ impl Book {
 
     /// How far each machine of this name is out of service.
     pub fn set_mode(&mut self, host: &str, mode: MaintenanceMode) {
-        let named = self.machines.values_mut().filter(|(_, m)| &*m.host == host);
-        let agents: Vec<AgentId> = named
-            .map(|(_, machine)| {
+        let agents = self.by_host.get(host).cloned().unwrap_or_default();
+        for agent in &agents {
+            if let Some((_, machine)) = self.machines.get_mut(agent) {
                 machine.mode = mode;
-                machine.agent.clone()
-            })
-            .collect();
+            }
+        }
         agents.iter().for_each(|agent| self.touch(agent));
     }
 
