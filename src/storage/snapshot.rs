@@ -1,4 +1,8 @@
 //! Snapshots: the tables of one moment, cut into chunks that fit between other entries.
+//!
+//! The engine proposes one chunk at a time, and the next when the log has learned it, so that a change never
+//! waits behind more than one: a snapshot of 200,000 tasks made no change wait longer than the disk did by
+//! itself at other times (`cargo bench --bench storage`).
 
 use super::op::Op;
 use super::stored::Chunk;
