@@ -124,6 +124,7 @@ fn log_options(path: &Path) -> LogOptions {
         path: path.to_owned(),
         quorum_size: 1,
         empty_notice_interval: Duration::from_secs(60),
+        feature_level_delay: Duration::ZERO,
         peers: Vec::new(),
         address: String::new(),
     }
