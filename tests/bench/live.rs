@@ -168,7 +168,7 @@ impl Live {
             address: "localhost:1".into(),
             agents_address: "localhost:2".into(),
             max_leading: Duration::from_secs(1_000_000),
-            awaits_master: false,
+            awaits_master: None,
             coordinators: None,
         };
         let driver = Arc::clone(&machines);
