@@ -90,8 +90,9 @@ pub enum StoredError {
 /// A version is the feature level that it takes to read it. A level whose records look like those of the one
 /// before has no variant of its own: see [`decode`].
 #[derive(Serialize)]
-enum Envelope {
-    V1(v1::RecordV1),
+enum Envelope<'a> {
+    #[serde(borrow)]
+    V1(v1::RecordV1<'a>),
 }
 
 /// The bytes of a record that every program reads.

@@ -17,10 +17,11 @@ use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
 #[derive(Debug, Serialize, Deserialize)]
-pub(in crate::storage::stored) struct RecordV1 {
+pub(in crate::storage::stored) struct RecordV1<'a> {
     kind: KindV1,
     pool: PoolV1,
-    ops: Vec<OpV1>,
+    #[serde(borrow)]
+    ops: Vec<OpV1<'a>>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -46,14 +47,15 @@ struct EventV1 {
 }
 
 #[derive(Debug, Serialize, Deserialize)]
-struct TaskV1 {
-    id: String,
+struct TaskV1<'a> {
+    id: &'a str,
     config: u32,
     instance: u32,
     status: u8,
     failure_count: i32,
     times_partitioned: i32,
-    ancestor: Option<String>,
+    #[serde(borrow)]
+    ancestor: Option<&'a str>,
     agent: u32,
     host: u32,
     ports: Vec<(String, u16)>,
@@ -69,14 +71,15 @@ struct HostV1 {
 }
 
 #[derive(Debug, Serialize, Deserialize)]
-enum OpV1 {
+enum OpV1<'a> {
     AddTasks {
         config: u32,
-        tasks: Vec<(u32, String)>,
+        #[serde(borrow)]
+        tasks: Vec<(u32, &'a str)>,
         event: EventV1,
     },
     Assign {
-        task: String,
+        task: &'a str,
         agent: u32,
         host: u32,
         ports: Vec<(String, u16)>,
@@ -89,14 +92,15 @@ enum OpV1 {
         job: JobKeyV1,
     },
     RemoveTask {
-        task: String,
+        task: &'a str,
     },
     ReplaceTask {
-        ancestor: String,
-        task: String,
+        ancestor: &'a str,
+        task: &'a str,
         event: EventV1,
     },
-    RestoreTask(TaskV1),
+    #[serde(borrow)]
+    RestoreTask(TaskV1<'a>),
     SetAnswer {
         request: String,
         at_ms: i64,
@@ -112,7 +116,7 @@ enum OpV1 {
         quota: ResourcesV1,
     },
     SetStatus {
-        task: String,
+        task: &'a str,
         event: EventV1,
         failed: bool,
     },
@@ -133,7 +137,7 @@ enum OpV1 {
     },
 }
 
-pub(in crate::storage::stored) fn encode(record: &Record) -> RecordV1 {
+pub(in crate::storage::stored) fn encode(record: &Record) -> RecordV1<'_> {
     let (kind, ops) = match record {
         Record::Ops { term, version, ops } => {
             let (term, version) = (*term, *version);
@@ -158,7 +162,7 @@ pub(in crate::storage::stored) fn encode(record: &Record) -> RecordV1 {
     }
 }
 
-pub(in crate::storage::stored) fn decode(record: RecordV1) -> Result<Record, StoredError> {
+pub(in crate::storage::stored) fn decode(record: RecordV1<'_>) -> Result<Record, StoredError> {
     let reader = Reader::new(record.pool)?;
     let ops: Result<Vec<Op>, _> = record.ops.into_iter().map(|op| reader.op(op)).collect();
     let ops = ops?;
@@ -189,15 +193,15 @@ impl Writer {
         }
     }
 
-    fn task(&mut self, task: &ScheduledTask) -> TaskV1 {
+    fn task<'a>(&mut self, task: &'a ScheduledTask) -> TaskV1<'a> {
         TaskV1 {
-            id: task.id.to_string(),
+            id: task.id.as_str(),
             config: self.config(&task.config),
             instance: task.instance,
             status: task.status as u8,
             failure_count: task.failure_count,
             times_partitioned: task.times_partitioned,
-            ancestor: task.ancestor.as_ref().map(ToString::to_string),
+            ancestor: task.ancestor.as_ref().map(TaskId::as_str),
             agent: self.optional(task.agent.as_ref().map(AgentId::as_str)),
             host: self.optional(task.host.as_deref()),
             ports: task.ports.iter().map(|(n, p)| (n.clone(), *p)).collect(),
@@ -205,7 +209,7 @@ impl Writer {
         }
     }
 
-    fn op(&mut self, op: &Op) -> OpV1 {
+    fn op<'a>(&mut self, op: &'a Op) -> OpV1<'a> {
         match op {
             Op::AddTasks {
                 config,
@@ -213,7 +217,7 @@ impl Writer {
                 event,
             } => OpV1::AddTasks {
                 config: self.config(config),
-                tasks: tasks.iter().map(|(i, id)| (*i, id.to_string())).collect(),
+                tasks: tasks.iter().map(|(i, id)| (*i, id.as_str())).collect(),
                 event: self.event(event),
             },
             Op::Assign {
@@ -223,7 +227,7 @@ impl Writer {
                 ports,
                 event,
             } => OpV1::Assign {
-                task: task.to_string(),
+                task: task.as_str(),
                 agent: self.text(agent.as_str()),
                 host: self.text(host),
                 ports: ports.iter().map(|(n, p)| (n.clone(), *p)).collect(),
@@ -241,15 +245,15 @@ impl Writer {
                 job: JobKeyV1::of(job),
             },
             Op::RemoveTask { task } => OpV1::RemoveTask {
-                task: task.to_string(),
+                task: task.as_str(),
             },
             Op::ReplaceTask {
                 ancestor,
                 task,
                 event,
             } => OpV1::ReplaceTask {
-                ancestor: ancestor.to_string(),
-                task: task.to_string(),
+                ancestor: ancestor.as_str(),
+                task: task.as_str(),
                 event: self.event(event),
             },
             Op::RestoreTask(task) => OpV1::RestoreTask(self.task(task)),
@@ -272,7 +276,7 @@ impl Writer {
                 event,
                 failed,
             } => OpV1::SetStatus {
-                task: task.to_string(),
+                task: task.as_str(),
                 event: self.event(event),
                 failed: *failed,
             },
@@ -298,16 +302,16 @@ impl Reader {
         })
     }
 
-    fn task(&self, task: TaskV1) -> Result<ScheduledTask, StoredError> {
+    fn task(&self, task: TaskV1<'_>) -> Result<ScheduledTask, StoredError> {
         let events: Result<_, _> = task.events.into_iter().map(|e| self.event(e)).collect();
         Ok(ScheduledTask {
-            id: TaskId::new(&task.id),
+            id: TaskId::new(task.id),
             config: self.config(task.config)?,
             instance: task.instance,
             status: status(task.status)?,
             failure_count: task.failure_count,
             times_partitioned: task.times_partitioned,
-            ancestor: task.ancestor.as_deref().map(TaskId::new),
+            ancestor: task.ancestor.map(TaskId::new),
             agent: self.optional(task.agent)?.as_deref().map(AgentId::new),
             host: self.optional(task.host)?,
             ports: task.ports.into_iter().collect(),
@@ -315,7 +319,7 @@ impl Reader {
         })
     }
 
-    fn op(&self, op: OpV1) -> Result<Op, StoredError> {
+    fn op(&self, op: OpV1<'_>) -> Result<Op, StoredError> {
         Ok(match op {
             OpV1::AddTasks {
                 config,
@@ -333,7 +337,7 @@ impl Reader {
                 ports,
                 event,
             } => Op::Assign {
-                task: TaskId::new(&task),
+                task: TaskId::new(task),
                 agent: AgentId::new(&self.text(agent)?),
                 host: self.text(host)?,
                 ports: ports.into_iter().collect(),
@@ -346,15 +350,15 @@ impl Reader {
                 job: job.into_model()?,
             },
             OpV1::RemoveTask { task } => Op::RemoveTask {
-                task: TaskId::new(&task),
+                task: TaskId::new(task),
             },
             OpV1::ReplaceTask {
                 ancestor,
                 task,
                 event,
             } => Op::ReplaceTask {
-                ancestor: TaskId::new(&ancestor),
-                task: TaskId::new(&task),
+                ancestor: TaskId::new(ancestor),
+                task: TaskId::new(task),
                 event: self.event(event)?,
             },
             OpV1::RestoreTask(task) => Op::RestoreTask(Arc::new(self.task(task)?)),
@@ -387,7 +391,7 @@ impl Reader {
                 event,
                 failed,
             } => Op::SetStatus {
-                task: TaskId::new(&task),
+                task: TaskId::new(task),
                 event: self.event(event)?,
                 failed,
             },
