@@ -168,6 +168,7 @@ impl Live {
             agents_address: "localhost:2".into(),
             max_leading: Duration::from_secs(1_000_000),
             awaits_master: None,
+            backups: None,
             coordinators: None,
         };
         let driver = Arc::clone(&machines);
