@@ -22,12 +22,16 @@ const CONFIG_BYTES_PER_CHUNK: usize = 2 << 20;
 /// What the next chunk begins with. The kinds follow each other in this order.
 #[derive(Debug)]
 enum Next {
-    /// What is small: the leader, quotas, cron jobs, orders to drain.
-    Few,
+    /// Who leads.
+    Leader,
     /// The machines behind this one.
     Hosts(Option<String>),
+    /// Quotas and cron jobs.
+    Roles,
     /// The answers behind this request.
     Answers(Option<String>),
+    /// Orders to drain.
+    Orders,
     /// The tasks behind this one.
     Tasks(Option<TaskId>),
     Updates(Cursor),
@@ -50,7 +54,7 @@ impl Snapshot {
             tables,
             attempt,
             index: 0,
-            next: Next::Few,
+            next: Next::Leader,
         }
     }
 
@@ -86,9 +90,25 @@ impl Snapshot {
         let room = PER_CHUNK.saturating_sub(before);
         let is_done = |ops: &Vec<Op>| ops.len() < before + room;
         match next {
-            Next::Few => {
-                self.few(ops);
+            Next::Leader => {
+                let id = tables.framework_id();
+                ops.extend(id.map(|id| Op::SetFrameworkId(id.to_owned())));
+                ops.extend(tables.leader().map(|it| Op::SetLeader((**it).clone())));
                 Next::Hosts(None)
+            }
+            Next::Roles => {
+                ops.extend(tables.quotas().map(|(role, quota)| Op::SetQuota {
+                    role: role.clone(),
+                    quota: *quota,
+                }));
+                let cron_jobs = tables.cron_jobs();
+                ops.extend(cron_jobs.map(|job| Op::SetCronJob(Arc::clone(job))));
+                Next::Answers(None)
+            }
+            Next::Orders => {
+                let requests = tables.maintenance_requests();
+                ops.extend(requests.map(|request| Op::SetMaintenance(Arc::clone(request))));
+                Next::Tasks(None)
             }
             Next::Hosts(after) => {
                 let hosts = tables.hosts_after(after.as_deref()).take(room);
@@ -98,7 +118,7 @@ impl Snapshot {
                     ops.push(Op::SetHost(Arc::clone(host)));
                 }
                 match is_done(ops) {
-                    true => Next::Answers(None),
+                    true => Next::Roles,
                     false => Next::Hosts(last),
                 }
             }
@@ -113,7 +133,7 @@ impl Snapshot {
                     });
                 }
                 match is_done(ops) {
-                    true => Next::Tasks(None),
+                    true => Next::Orders,
                     false => Next::Answers(last),
                 }
             }
@@ -154,20 +174,5 @@ impl Snapshot {
             }
             Next::Nothing => Next::Nothing,
         }
-    }
-
-    fn few(&self, ops: &mut Vec<Op>) {
-        let tables = &self.tables;
-        let id = tables.framework_id();
-        ops.extend(id.map(|id| Op::SetFrameworkId(id.to_owned())));
-        ops.extend(tables.leader().map(|it| Op::SetLeader((**it).clone())));
-        ops.extend(tables.quotas().map(|(role, quota)| Op::SetQuota {
-            role: role.clone(),
-            quota: *quota,
-        }));
-        let cron_jobs = tables.cron_jobs();
-        ops.extend(cron_jobs.map(|job| Op::SetCronJob(Arc::clone(job))));
-        let requests = tables.maintenance_requests();
-        ops.extend(requests.map(|request| Op::SetMaintenance(Arc::clone(request))));
     }
 }
