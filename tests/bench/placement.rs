@@ -7,8 +7,9 @@
 //!
 //! | upstream's | figure |
 //! |---|---|
-//! | `FillCluster`: 1 % + 1 % filled; ten new tasks are made and placed in portions of five | `fill_cluster_200k_hosts_tasks_per_s`, `..._committed_tasks_per_s` |
-//! | `InsufficientResources`, `ValueConstraintMismatch`, `LimitConstraintMismatch`: 1,000 hosts, one attempt in vain | `attempts_..._per_s` |
+//! | `FillCluster`: 1 % + 1 % filled; ten new tasks, in portions of five | `fill_cluster_...` |
+//! | `InsufficientResources`: 1,000 hosts, an attempt in vain | `attempts_insufficient_...` |
+//! | `ValueConstraintMismatch`, `LimitConstraintMismatch`: the same | `attempts_..._mismatch_per_s` |
 //! | `ClusterFullUtilization`: 10,000 full hosts, one attempt in vain | `attempts_full_10k_hosts_per_s` |
 //! | `PreemptorSlotSearch`: 10,000 full hosts, 1 to 1,000 jobs wait | `preemption_search_...` |
 //! | `InsertPendingTasks`, `DeleteTasks`: 1,000 to 50,000 tasks | `insert_...`, `delete_..._tasks_per_s` |
