@@ -128,6 +128,7 @@ impl Machine {
 #[derive(Debug, Default)]
 pub struct Validator {
     version: u64,
+    term: u64,
     tasks: BTreeMap<TaskId, Task>,
     machines: BTreeMap<String, Machine>,
     instances: BTreeMap<JobKey, BTreeMap<u32, TaskId>>,
@@ -189,7 +190,9 @@ impl Validator {
             return;
         }
         let (version, ops) = match decode(payload) {
-            Ok(Record::Ops { version, ops }) => (version, ops),
+            // What a deposed leader had on its way counts no more.
+            Ok(Record::Ops { term, .. }) if term < self.term => return,
+            Ok(Record::Ops { version, ops, .. }) => (version, ops),
             Ok(Record::Snapshot(_)) => return,
             Err(error) => return self.fault(format!("an entry cannot be read: {error}")),
         };
@@ -233,6 +236,7 @@ impl Validator {
                 None => self.fault(format!("{task} replaces {ancestor}, which is unknown")),
             },
             Op::RestoreTask(task) => self.restore(&task),
+            Op::SetLeader(leader) => self.term = leader.term,
             Op::SetQuota { role, quota } => drop(self.quotas.insert(role, quota)),
             Op::SetHost(host) => {
                 if let Some(machine) = self.machines.get_mut(&host.host) {

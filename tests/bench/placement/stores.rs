@@ -198,7 +198,8 @@ fn seed(path: &Path, entries: Vec<Vec<Op>>) {
             match events.recv().await.unwrap() {
                 LogEvent::Leading { ballot } => {
                     for (ops, version) in entries.take().into_iter().flatten().zip(1..) {
-                        let payload = encode(&Record::Ops { version, ops });
+                        let term = 0;
+                        let payload = encode(&Record::Ops { term, version, ops });
                         log.append(ballot, version, payload).await.unwrap();
                     }
                 }

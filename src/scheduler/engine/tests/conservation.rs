@@ -294,8 +294,12 @@ fn faults(change: impl Fn(&mut Vec<Op>)) -> Vec<String> {
     change(&mut ops);
     let mut validator = cluster.validator();
     for (op, version) in ops.into_iter().zip(1..) {
-        let ops = vec![op];
-        validator.entry(&encode(&Record::Ops { version, ops }));
+        let record = Record::Ops {
+            term: 0,
+            version,
+            ops: vec![op],
+        };
+        validator.entry(&encode(&record));
     }
     validator.faults().to_vec()
 }
