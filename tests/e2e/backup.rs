@@ -2,17 +2,48 @@
 
 use crate::ensemble::Ensemble;
 use crate::job::{self, Outcome, create, id_of, job_of, status_of};
-use crate::world::{World, text, wait};
+use crate::world::{AURORA, World, text, wait};
 use aurora::thrift::api::ScheduleStatus;
 use aurora::thrift::service::Request;
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
+use std::process::{Child, Command, Output};
 
-fn admin(world: &World, line: &str) -> String {
+/// A scheduler that ends with its owner.
+struct Scheduler(Child);
+
+impl Drop for Scheduler {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        self.0.kill().unwrap_or_default();
+        self.0.wait().unwrap();
+    }
+}
+
+impl Scheduler {
+    fn start(world: &World, flags: &[&str]) -> Self {
+        let mut args = world.scheduler_args();
+        args.extend(flags.iter().map(|flag| (*flag).to_owned()));
+        Self(world.spawn(Path::new(AURORA), "scheduler", &args))
+    }
+
+    fn join(mut self) -> Option<i32> {
+        wait("the scheduler to end", || {
+            self.0.try_wait().unwrap().is_some()
+        });
+        self.0.wait().unwrap().code()
+    }
+}
+
+fn try_admin(world: &World, line: &str) -> Output {
     let mut args = vec!["admin"];
     args.extend(line.split_whitespace());
-    let output = world.client(&args);
+    world.client(&args)
+}
+
+fn admin(world: &World, line: &str) -> String {
+    let output = try_admin(world, line);
     assert!(output.status.success(), "{line}: {}", text(&output));
     text(&output)
 }
@@ -59,11 +90,112 @@ fn wait_for(world: &World, name: &str, count: usize) -> BTreeSet<String> {
     running(world, name)
 }
 
+fn wait_for_leader(world: &World) {
+    wait("the scheduler to lead", || {
+        world.get("/leaderhealth").is_some_and(|(s, _)| s == 200)
+    });
+}
+
 fn newest_backup(listed: &str) -> String {
     let mut names = listed
         .lines()
         .filter(|it| it.starts_with("scheduler-backup-"));
     names.next_back().expect(listed).to_owned()
+}
+
+fn delete_files_below(dir: &Path) {
+    for entry in fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        match path.is_dir() {
+            true => fs::remove_dir_all(path).unwrap(),
+            false => fs::remove_file(path).unwrap(),
+        }
+    }
+}
+
+#[test]
+fn the_procedure_of_the_documents_restores_a_backup() {
+    let mut world = World::new("procedure");
+    let dir = format!("-backup_dir={}", world.path("backups").display());
+    let scheduler = Scheduler::start(&world, &[&dir]);
+    world.start_agent();
+    wait_for_leader(&world);
+    make(&world, &service(&world, "kept", 2));
+    make(&world, &service(&world, "dropped", 1));
+    let kept = wait_for(&world, "kept", 2);
+    let dropped = wait_for(&world, "dropped", 1);
+    admin(&world, "scheduler_backup_now local");
+    let backup = newest_backup(&admin(&world, "scheduler_list_backups local"));
+    make(&world, &service(&world, "later", 1));
+    wait_for(&world, "later", 1);
+    drop(scheduler);
+    // Cleanup and re-initialize, in the partially disabled state.
+    let flags = [
+        dir.as_str(),
+        "-mesos_master_address=zk://localhost:1111/mesos/master",
+        "-max_registration_delay=360mins",
+        "-reconciliation_initial_delay=365days",
+    ];
+    drop(Scheduler::start(&world, &flags));
+    delete_files_below(&world.path("db"));
+    let path = format!("--path={}", world.path("db").display());
+    let mesos_log = world.path("mesos-log");
+    std::os::unix::fs::symlink(AURORA, &mesos_log).unwrap();
+    let tool = Command::new(mesos_log)
+        .args(["initialize", &path])
+        .output()
+        .unwrap();
+    assert!(tool.status.success(), "{}", text(&tool));
+    let scheduler = Scheduler::start(&world, &flags);
+    wait("the leader to wait for registration", || {
+        let vars = world.get("/vars").map(|(_, body)| body);
+        let waits = "scheduler_lifecycle_LEADER_AWAITING_REGISTRATION 1";
+        vars.is_some_and(|vars| vars.contains(waits))
+    });
+    let bypass = "--bypass-leader-redirect local";
+    // Nothing staged, nothing there, damaged: refused in upstream's words.
+    let none = try_admin(&world, &format!("scheduler_commit_recovery {bypass}"));
+    assert!(!none.status.success());
+    assert!(text(&none).contains("No backup loaded."), "{}", text(&none));
+    let bytes = fs::read(world.path("backups").join(&backup)).unwrap();
+    fs::write(world.path("backups/scheduler-backup-cut"), &bytes[1..]).unwrap();
+    for bad in ["scheduler-backup-none", "scheduler-backup-cut"] {
+        let refused = try_admin(&world, &format!("scheduler_stage_recovery {bypass} {bad}"));
+        assert!(!refused.status.success());
+        let said = text(&refused);
+        assert!(
+            said.contains("does not exist.") || said.contains("Failed to decode backup"),
+            "{said}"
+        );
+    }
+    admin(
+        &world,
+        &format!("scheduler_stage_recovery {bypass} {backup}"),
+    );
+    let printed = admin(&world, &format!("scheduler_print_recovery_tasks {bypass}"));
+    for id in kept.iter().chain(&dropped) {
+        assert!(printed.contains(id.as_str()), "{printed}");
+    }
+    let id = dropped.first().unwrap();
+    admin(
+        &world,
+        &format!("scheduler_delete_recovery_tasks {bypass} {id}"),
+    );
+    let printed = admin(&world, &format!("scheduler_print_recovery_tasks {bypass}"));
+    assert!(!printed.contains(id.as_str()), "{printed}");
+    admin(&world, &format!("scheduler_commit_recovery {bypass}"));
+    assert_eq!(scheduler.join(), Some(0));
+    // Undo the preparation.
+    let _scheduler = Scheduler::start(&world, &[&dir]);
+    wait_for_leader(&world);
+    wait("what the backup does not know to end", || {
+        let gone = |name| starts(&world, name).iter().all(|pid| !is_alive(*pid));
+        gone("later") && gone("dropped")
+    });
+    assert_eq!(wait_for(&world, "kept", 2), kept);
+    assert!(starts(&world, "kept").iter().all(|pid| is_alive(*pid)));
+    let vars = world.get("/vars").unwrap().1;
+    assert!(vars.contains("scheduler_backup_failed 0"), "{vars}");
 }
 
 #[test]
@@ -122,4 +254,36 @@ fn three_schedulers_that_lost_their_disks_are_restored_by_one_command() {
     assert!(pids.iter().all(|pid| is_alive(*pid)), "{pids:?}");
     let tasks = job::tasks(&ensemble.world).unwrap();
     assert!(tasks.iter().all(|task| job_of(task) == "kept"));
+}
+
+#[test]
+fn a_lone_scheduler_with_a_damaged_disk_names_the_newest_good_backup_and_the_command() {
+    let world = World::new("damaged");
+    let scheduler = Scheduler::start(&world, &[]);
+    wait_for_leader(&world);
+    admin(&world, "scheduler_backup_now local");
+    let backup = newest_backup(&admin(&world, "scheduler_list_backups local"));
+    drop(scheduler);
+    let newer = world.path("backups/scheduler-backup-9999-01-01-00-00");
+    fs::write(newer, "damaged").unwrap();
+    // The database is gone, what proves it is not.
+    fs::remove_dir_all(world.path("db/replica/store")).unwrap();
+    let output = Command::new(AURORA)
+        .args(world.scheduler_args())
+        .output()
+        .unwrap();
+    assert!(!output.status.success());
+    let said = text(&output);
+    assert!(
+        said.contains(&format!(
+            "newest good backup in {}",
+            world.path("backups").display()
+        )),
+        "{said}"
+    );
+    assert!(said.contains("1 newer one(s) are damaged"), "{said}");
+    assert!(
+        said.contains(&format!("aurora_admin scheduler_restore local {backup}")),
+        "{said}"
+    );
 }
