@@ -173,7 +173,8 @@ impl Ensemble {
         let Some(leader) = self.leader() else {
             return false;
         };
-        let peer = format!("--peer=127.0.0.1:{}", self.members[leader].peer);
+        // Not through a proxy that stands between the members.
+        let peer = format!("--peer={}:{}", self.peer_ip, self.members[leader].peer);
         let key = format!("--key={}", self.world.path("replica.key").display());
         let report = text(&self.world.log_tool(&["status", &peer, &key]));
         let rows: Vec<Vec<&str>> = report
