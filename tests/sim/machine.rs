@@ -6,7 +6,7 @@ use crate::clock::{Clock, Nanos};
 use crate::damage::Damage;
 use crate::disk::Disk;
 use cores::paxos::{
-    Ballot, Configuration, Member, Position, Record, Recovered, Replica, ReplicaId, Ticket,
+    Ballot, Configuration, Entry, Member, Position, Record, Recovered, Replica, ReplicaId, Ticket,
 };
 use cores::replog::disk::{self as durable, DiskError, Fresh};
 use cores::replog::evidence::EvidenceFile;
@@ -54,6 +54,8 @@ pub struct Process {
     pub commit: Option<Commit>,
     /// The last position that was given to the owner.
     pub given: Position,
+    /// What the owner was told and has not taken, if there is one that takes it.
+    pub news: Vec<News>,
     /// What was proposed under the present ballot and is not learned.
     pub in_flight: VecDeque<(Position, EntryId)>,
     pub leading: Option<Ballot>,
@@ -63,6 +65,16 @@ pub struct Process {
     pub stale: Vec<Ballot>,
     /// When the timer event that is under way fires.
     pub timer: Option<Nanos>,
+}
+
+/// What a replica tells its owner, in the simulation of the whole scheduler.
+#[allow(dead_code, reason = "nobody reads it in the log's own simulation")]
+#[derive(Clone, Debug)]
+pub enum News {
+    Discarded,
+    Leading(Ballot),
+    Learned(Entry),
+    Skipped,
 }
 
 /// Why a replica was not opened.

@@ -2,7 +2,7 @@
 
 use crate::checker::Ledger;
 use crate::clock::{Clock, Nanos};
-use crate::machine::{Commit, Machine, Process, Refusal};
+use crate::machine::{Commit, Machine, News, Process, Refusal};
 use crate::network::Network;
 use crate::plan::Plan;
 use crate::trouble::Undo;
@@ -95,6 +95,8 @@ pub struct World {
     next_id: u64,
     next_token: u64,
     pub is_traced: bool,
+    /// Whether replicas have owners that take their news.
+    pub has_owners: bool,
 }
 
 /// More than this many events at once are a storm.
@@ -148,6 +150,7 @@ impl World {
             settled: Position::ZERO,
             next_id: 100,
             next_token: 0,
+            has_owners: false,
             is_traced: std::env::var_os("AURORA_TRACE").is_some(),
             plan,
         };
@@ -369,12 +372,14 @@ impl World {
                 trace!(self, "{machine} skips to {first}");
                 self.ledger.skipped(self.machines[machine].id(), first);
                 process.given = first.before();
+                self.tell(process, || News::Skipped);
             }
             Effect::Leading { ballot } => {
                 trace!(self, "{machine} leads under {ballot}");
                 let id = self.machines[machine].id();
                 self.ledger.leads(id, ballot, process.given);
                 process.leading = Some(ballot);
+                self.tell(process, || News::Leading(ballot));
                 process.in_flight.clear();
                 if self.changing.is_some_and(|changing| changing < ballot) {
                     self.changing = None;
@@ -385,6 +390,7 @@ impl World {
                 process.leading = None;
                 process.in_flight.clear();
                 process.stale.push(ballot);
+                self.tell(process, || News::Discarded);
             }
             Effect::Status(status) => {
                 trace!(self, "{machine} is {status:?}");
@@ -430,6 +436,7 @@ impl World {
         trace!(self, "{machine} learns {}", entry.position);
         assert_eq!(entry.position, process.given.next(), "{id} is given a gap");
         process.given = entry.position;
+        self.tell(process, || News::Learned(entry.clone()));
         self.ledger.learned(id, entry);
         while let Some((at, name)) = process.in_flight.front().copied()
             && at <= entry.position
@@ -438,6 +445,13 @@ impl World {
             if let Some(ballot) = process.leading {
                 self.ledger.acknowledge(ballot, name, at);
             }
+        }
+    }
+
+    /// Leaves something for the owner of a replica, if it has one.
+    fn tell(&self, process: &mut Process, news: impl FnOnce() -> News) {
+        if self.has_owners {
+            process.news.push(news());
         }
     }
 
@@ -652,7 +666,8 @@ impl World {
             has_peers: self.plan.size > 1,
             ..Options::default()
         };
-        let given = self.replay(index, recovered.first, recovered.learned);
+        let mut news = Vec::new();
+        let given = self.replay(index, recovered.first, recovered.learned, &mut news);
         let machine = &mut self.machines[index];
         machine.boot += 1;
         machine.process = Some(Process {
@@ -662,6 +677,7 @@ impl World {
             jobs: VecDeque::new(),
             commit: None,
             given,
+            news,
             in_flight: VecDeque::new(),
             leading: None,
             reads: BTreeMap::new(),
@@ -672,7 +688,13 @@ impl World {
     }
 
     /// Reads back every learned entry, as a starting log gives them again to its owner.
-    fn replay(&mut self, index: usize, first: Position, learned: Position) -> Position {
+    fn replay(
+        &mut self,
+        index: usize,
+        first: Position,
+        learned: Position,
+        news: &mut Vec<News>,
+    ) -> Position {
         let id = self.machines[index].id();
         let reader = self.machines[index].disk.reader();
         self.ledger.skipped(id, first);
@@ -683,6 +705,9 @@ impl World {
             for entry in entries {
                 assert_eq!(entry.position, next, "{id} reads back a gap");
                 self.ledger.read_back(id, &entry);
+                if self.has_owners {
+                    news.push(News::Learned(entry.clone()));
+                }
                 next = next.next();
             }
         }

@@ -56,6 +56,16 @@ impl Ledger {
             .map_or(Position::ZERO, |(at, _)| *at)
     }
 
+    #[allow(dead_code, reason = "for the simulation of the whole scheduler")]
+    /// The bytes of every entry behind a position, in order; none for what no client has made.
+    pub fn behind(&self, position: Position) -> impl Iterator<Item = (Position, Option<&[u8]>)> {
+        let chosen = self.chosen.range(position.next()..);
+        chosen.map(|(at, value)| match value {
+            Value::Append(payload) => (*at, Some(&payload[..])),
+            Value::Configure(_) | Value::Nop | Value::Truncate { .. } => (*at, None),
+        })
+    }
+
     /// How many entries were acknowledged to clients.
     pub fn acknowledged_count(&self) -> u64 {
         self.acknowledged_count
