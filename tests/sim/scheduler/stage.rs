@@ -36,7 +36,9 @@ const BEGIN: i64 = 1_700_000_000_000;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Outcome {
     pub losses: u64,
+    /// Changes that count, and those of deposed leaders that came too late.
     pub entries: u64,
+    pub left_out: u64,
     pub cron_runs: u64,
     pub cron_missed: u64,
     pub updates: u64,
@@ -49,6 +51,7 @@ impl Outcome {
     pub fn add(&mut self, other: &Self) {
         self.losses += other.losses;
         self.entries += other.entries;
+        self.left_out += other.left_out;
         self.cron_runs += other.cron_runs;
         self.cron_missed += other.cron_missed;
         self.updates += other.updates;
@@ -176,7 +179,8 @@ impl Stage {
         self.check_the_end();
         Outcome {
             losses: self.losses,
-            entries: self.judge.tables.version(),
+            entries: self.judge.version,
+            left_out: self.judge.left_out,
             cron_runs: self.judge.runs,
             cron_missed: self.judge.missed,
             updates: self.judge.updates,
