@@ -11,6 +11,7 @@ use async_channel::Receiver;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 /// A machine: a directory, an address, and what runs there.
@@ -38,16 +39,30 @@ pub(super) fn key(byte: u8) -> SecretKey {
     SecretKey::from_bytes(KeyKind::Replica, [byte; 32])
 }
 
-async fn listener(port: u16) -> PeerListener {
+async fn try_listen(port: u16) -> std::io::Result<PeerListener> {
     let address = SocketAddr::from(([127, 0, 0, 1], port));
-    PeerListener::bind(address, ListenLimits::default())
-        .await
-        .unwrap()
+    PeerListener::bind(address, ListenLimits::default()).await
+}
+
+async fn listener(port: u16) -> PeerListener {
+    try_listen(port).await.unwrap()
+}
+
+/// A port that nobody else takes while its replica is down: none of those that connections are given.
+async fn fresh_port() -> u16 {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let own = u16::try_from(std::process::id() % 97).unwrap() * 103;
+    loop {
+        let port = 21_000 + (own + NEXT.fetch_add(1, Ordering::Relaxed)) % 10_000;
+        if try_listen(port).await.is_ok() {
+            return port;
+        }
+    }
 }
 
 impl Node {
     pub(super) async fn new() -> Self {
-        let port = listener(0).await.local_addr().unwrap().port();
+        let port = fresh_port().await;
         let scratch = Scratch::new();
         let mut node = Self::at(scratch.path().to_path_buf(), port);
         node.scratch = Some(scratch);
