@@ -36,19 +36,20 @@ pub struct Job {
     known: Known,
 }
 
+/// Writes a line to the judge's file, of a length that divides a page: the kernel cuts short what a process
+/// writes over the end of one while it is killed.
+fn tell(what: &str, judge: &Path) -> String {
+    let file = judge.display();
+    format!("printf '%-127s\\n' \"{what} {{{{thermos.task_id}}}} $$\" >> {file}")
+}
+
 pub fn service_line(judge: &Path) -> String {
-    format!(
-        "echo \"start {{{{thermos.task_id}}}} $$\" >> {}; exec sleep 86400",
-        judge.display()
-    )
+    format!("{}; exec sleep 86400", tell("start", judge))
 }
 
 pub fn batch_line(judge: &Path) -> String {
-    let file = judge.display();
-    format!(
-        "echo \"start {{{{thermos.task_id}}}} $$\" >> {file}; sleep 0.2; \
-         echo \"end {{{{thermos.task_id}}}} $$\" >> {file}"
-    )
+    let (start, end) = (tell("start", judge), tell("end", judge));
+    format!("{start}; sleep 0.2; {end}")
 }
 
 /// The judge's file: pids by task id, for starts and for ends.
@@ -57,7 +58,7 @@ pub type Lines = BTreeMap<String, Vec<u32>>;
 pub fn verdict(judge: &Path) -> (Lines, Lines) {
     let (mut starts, mut ends) = (Lines::new(), Lines::new());
     for line in fs::read_to_string(judge).unwrap_or_default().lines() {
-        let parts: Vec<&str> = line.split(' ').collect();
+        let parts: Vec<&str> = line.trim_end().split(' ').collect();
         let [what, id, pid] = parts[..] else {
             panic!("a torn line: {line:?}")
         };
