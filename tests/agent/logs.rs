@@ -147,7 +147,10 @@ fn the_environment_is_kept_if_that_is_asked_for() {
 #[test]
 fn what_the_agent_tells_its_executor_counts_and_is_no_part_of_the_tasks_environment() {
     let directory = Directory::new("own-variables");
-    let show = one("env | grep -a AURORA_; ulimit -n", "");
+    let show = one(
+        "env | grep -aE '^AURORA_(CGROUP|DOORS|LIMITS|MEMORY_CGROUP|TASK_DIR)='; ulimit -n",
+        "",
+    );
     let mut task = Task::prepare(&directory.0, &show, flags("--preserve_env"));
     let output = task.start_with("AURORA_LIMITS", "files=100");
     assert!(output.status.success());

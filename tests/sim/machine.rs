@@ -68,7 +68,6 @@ pub struct Process {
 }
 
 /// What a replica tells its owner, in the simulation of the whole scheduler.
-#[allow(dead_code, reason = "nobody reads it in the log's own simulation")]
 #[derive(Clone, Debug)]
 pub enum News {
     Discarded,

@@ -450,9 +450,16 @@ impl World {
 
     /// Leaves something for the owner of a replica, if it has one.
     fn tell(&self, process: &mut Process, news: impl FnOnce() -> News) {
-        if self.has_owners {
-            process.news.push(news());
+        if !self.has_owners {
+            return;
         }
+        let news = news();
+        match &news {
+            News::Leading(ballot) => assert_eq!(process.leading, Some(*ballot)),
+            News::Learned(entry) => assert_eq!(process.given, entry.position),
+            News::Discarded | News::Skipped => {}
+        }
+        process.news.push(news);
     }
 
     /// Hands the disk what has queued up, if it is idle.

@@ -27,7 +27,7 @@ impl EntryId {
 #[derive(Debug, Default)]
 pub struct Ledger {
     /// What each position holds, since anybody was given it.
-    chosen: BTreeMap<Position, Value>,
+    pub chosen: BTreeMap<Position, Value>,
     /// Where each entry of the clients stands.
     places: BTreeMap<EntryId, Position>,
     next_id: u64,
@@ -54,16 +54,6 @@ impl Ledger {
         self.chosen
             .last_key_value()
             .map_or(Position::ZERO, |(at, _)| *at)
-    }
-
-    #[allow(dead_code, reason = "for the simulation of the whole scheduler")]
-    /// The bytes of every entry behind a position, in order; none for what no client has made.
-    pub fn behind(&self, position: Position) -> impl Iterator<Item = (Position, Option<&[u8]>)> {
-        let chosen = self.chosen.range(position.next()..);
-        chosen.map(|(at, value)| match value {
-            Value::Append(payload) => (*at, Some(&payload[..])),
-            Value::Configure(_) | Value::Nop | Value::Truncate { .. } => (*at, None),
-        })
     }
 
     /// How many entries were acknowledged to clients.

@@ -8,7 +8,7 @@
 //! `AURORA_SEED=n cargo test -p aurora-sim-scheduler --test sim_scheduler replay` runs one seed again;
 //! `AURORA_LONG=1` runs until ten thousand leaders have been lost, the default until 600.
 #![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
-#![allow(dead_code, reason = "the log's world has more than is used here")]
+#![expect(dead_code, reason = "the log's world has more than is used here")]
 
 #[path = "../checker/mod.rs"]
 mod checker;

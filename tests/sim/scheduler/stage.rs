@@ -256,8 +256,13 @@ impl Stage {
 
     fn judge_news(&mut self) {
         let read = self.judge.read;
-        for (at, payload) in self.log.ledger.behind(read) {
-            self.judge.entry(at, payload);
+        for (at, value) in self.log.ledger.chosen.range(read.next()..) {
+            let payload = match value {
+                Value::Append(payload) => Some(&payload[..]),
+                // No client has made these.
+                Value::Configure(_) | Value::Nop | Value::Truncate { .. } => None,
+            };
+            self.judge.entry(*at, payload);
         }
     }
 
