@@ -1,8 +1,8 @@
 //! The tables: everything the scheduler stores, with indexes.
 //!
 //! **Cost.** A change of a task costs one walk down the map of tasks and touches only the indexes in which
-//! its place changes: a report that a task runs touches none. (Taking a task out of every index and putting
-//! it back was a third of a placement.) What a job uses is summed as its tasks come and go, or adding a job
+//! its place changes: a report that a task runs touches none, where it was once taken out of every index and
+//! put back. What a job uses is summed as its tasks come and go, or adding a job
 //! to a role would look at every task of the role. `cargo bench --bench million` spends about a fifth of the
 //! engine's time in comparing texts, ids and names, and an eighth in the allocator; those are what is left to
 //! be had here. A task takes about 820 bytes (`--bench storage`), of which its events are the largest part,

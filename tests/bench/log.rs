@@ -12,7 +12,7 @@
 //! Where the time of 3 replicas on two cores goes, 256 B and 1,000 in flight (perf, by thread): fibers 30 %, of
 //! which ChaCha20 and Poly1305 are a quarter; the writers 18 %, half of it the kernel's writing and syncing;
 //! fjall's worker 15 %, flushing; idle 10 %. Latency of one in flight is that of two commits one after the other
-//! through some ten wake-ups; each commit costs about three probes, since three replicas sync one disk.
+//! through some ten wake-ups; each commit costs about four probes, since three replicas sync one disk.
 //!
 //! Arguments: `--seconds=N` for each case; `--rounds=N` of which each figure is the median;
 //! `--only=1000` for one number in flight; `--reference=0` leaves the others out;

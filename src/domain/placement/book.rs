@@ -6,7 +6,7 @@
 //! changes its machine, which so moves to the end: tasks spread over the machines in turn.
 //!
 //! Nothing here but [`Book::iter`] looks at all machines. (A search by name did, once for each machine that
-//! came, and 200,000 took minutes.)
+//! came: quadratic.)
 
 use super::order::{OfferOrder, Ranked};
 use super::veto::{Demand, Host, Limits, NearestFit, VetoKind, evaluate};
