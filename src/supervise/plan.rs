@@ -113,6 +113,14 @@ impl Plan {
         Some((at, run))
     }
 
+    /// Takes back a run from `poll_start` that nobody has begun.
+    pub(super) fn take_back(&mut self, now: Instant, at: usize) {
+        let entry = &mut self.entries[at];
+        debug_assert_eq!(entry.standing, Standing::Active);
+        entry.standing = Standing::Waiting(now);
+        entry.runs -= 1;
+    }
+
     /// When the next process that only waits for time may start.
     pub(super) fn next_start(&self, phase: Phase) -> Option<Instant> {
         let limit = self.definition.max_concurrency;

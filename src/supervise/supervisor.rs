@@ -332,6 +332,7 @@ impl Supervisor {
     fn shut_down(&mut self, now: Instant, end: (TaskState, String)) {
         self.forced.get_or_insert(end);
         self.stop_checks();
+        self.withdraw_starts(now);
         if self.definition().lifecycle.is_some() {
             self.ask(Endpoint::Quit);
         } else {
@@ -347,8 +348,21 @@ impl Supervisor {
         self.effects.push_back(Effect::Post(endpoint));
     }
 
+    /// Takes back the starts that nobody has polled yet: a task that ends begins nothing.
+    fn withdraw_starts(&mut self, now: Instant) {
+        let plan = &mut self.plan;
+        self.effects.retain(|effect| match effect {
+            Effect::Start(run) => {
+                plan.take_back(now, run.process);
+                false
+            }
+            _ => true,
+        });
+    }
+
     fn enter_cleaning(&mut self, now: Instant, budget: Duration) {
         self.stop_checks();
+        self.withdraw_starts(now);
         let runs: Vec<Run> = self.active_runs().collect();
         self.effects.extend(runs.into_iter().map(Effect::Terminate));
         if !self.is_childless {

@@ -83,6 +83,13 @@ struct World {
 
 impl World {
     fn new(definition: TaskDefinition) -> Self {
+        Self::with_unstartable(definition, [])
+    }
+
+    fn with_unstartable<const N: usize>(
+        definition: TaskDefinition,
+        unstartable: [usize; N],
+    ) -> Self {
         let now = Instant::from_nanos(1_000_000_000);
         let supervisor = Supervisor::new(definition, now).unwrap();
         let mut world = Self {
@@ -96,7 +103,7 @@ impl World {
             posts: Vec::new(),
             checks: 0,
             open: BTreeSet::new(),
-            unstartable: BTreeSet::new(),
+            unstartable: unstartable.into(),
             trace: Vec::new(),
             is_over: false,
         };
@@ -845,4 +852,19 @@ proptest! {
         prop_assert!(world.running.is_empty() && world.is_over);
         judge(&definition, &world);
     }
+}
+
+/// Found by the property above: two processes are due together, the first cannot be started for the hundredth time.
+#[test]
+fn nothing_starts_once_the_task_is_ending() {
+    let mut definition = task(vec![process("0"), process("1")]);
+    definition.processes[0].max_failures = 1;
+    let mut world = World::new(definition.clone());
+    assert_eq!(world.starts.len(), 2);
+    world = World::with_unstartable(definition, [0]);
+    assert_eq!(world.starts.iter().map(|it| it.0).collect::<Vec<_>>(), [0]);
+    while !world.is_over {
+        assert!(world.tick(), "nothing moves");
+    }
+    assert_eq!(world.end(), TaskState::Failed);
 }
