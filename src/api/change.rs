@@ -49,7 +49,7 @@ impl Api {
         let Some(key) = &args.key else {
             return refused(respond::error("key is not set"));
         };
-        let job = match convert::job_key(key.job_key.as_ref()) {
+        let job = match respond::asserted_key(key.job_key.as_ref()) {
             Ok(job) => job,
             Err(invalid) => return refused(invalid),
         };
@@ -66,7 +66,7 @@ impl Api {
     }
 
     pub(super) async fn kill_tasks(&self, request_id: Option<&str>, args: KillTasks) -> Outcome {
-        let job = match convert::job_key(args.job.as_ref()) {
+        let job = match respond::asserted_key(args.job.as_ref()) {
             Ok(job) => job,
             Err(invalid) => return refused(invalid),
         };
@@ -88,7 +88,7 @@ impl Api {
         request_id: Option<&str>,
         args: RestartShards,
     ) -> Outcome {
-        let job = match convert::job_key(args.job.as_ref()) {
+        let job = match respond::asserted_key(args.job.as_ref()) {
             Ok(job) => job,
             Err(invalid) => return refused(invalid),
         };

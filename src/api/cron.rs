@@ -4,7 +4,6 @@ use super::change::refused;
 use super::{Api, Outcome, UNSECURE, respond, validate};
 use crate::scheduler::Command;
 use crate::thrift::api;
-use crate::thrift::convert;
 
 impl Api {
     /// `scheduleCronJob`, and `replaceCronTemplate` if `replace`.
@@ -17,8 +16,8 @@ impl Api {
         let Some(description) = description else {
             return refused(respond::error("description is not set"));
         };
-        if let Err(invalid) = convert::job_key(description.key.as_ref()) {
-            return refused(respond::error(invalid.to_string()));
+        if let Err(refusal) = respond::asserted_key(description.key.as_ref()) {
+            return refused(refusal);
         }
         let job = match validate::job(&self.config.rules, description) {
             Ok(job) => job,
@@ -34,7 +33,7 @@ impl Api {
         request_id: Option<&str>,
         job: Option<&api::JobKey>,
     ) -> Outcome {
-        let job = match convert::job_key(job) {
+        let job = match respond::asserted_key(job) {
             Ok(job) => job,
             Err(invalid) => return refused(invalid),
         };
@@ -48,7 +47,7 @@ impl Api {
         request_id: Option<&str>,
         job: Option<&api::JobKey>,
     ) -> Outcome {
-        let job = match convert::job_key(job) {
+        let job = match respond::asserted_key(job) {
             Ok(job) => job,
             Err(invalid) => return refused(invalid),
         };

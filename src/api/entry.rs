@@ -1,7 +1,7 @@
 //! The services between bytes and bytes: `/api` in Thrift's encodings, `/apibeta` in plain JSON.
 
 use super::{Api, Outcome, media, respond};
-use crate::thrift::api::Response;
+use crate::thrift::api::{Response, ResponseCode};
 use crate::thrift::message::{ApplicationException, encode_exception, encode_reply};
 use crate::thrift::protocol::plain_json::{self, PlainJsonInput};
 use crate::thrift::{Protocol, Request, message};
@@ -112,24 +112,24 @@ impl Api {
         if !Request::METHODS.contains(&method) {
             let shown: String = method.chars().take(100).collect();
             let message = format!("Method {shown} does not exist.");
-            return ApiReply::json(404, &respond::invalid(message).0);
+            return ApiReply::json(404, &respond::error(message).0);
         }
         let body = body.trim_ascii();
         let body = if body.is_empty() { b"{}" } else { body };
         if let Err(error) = plain_json::check(body) {
-            let message = format!("Request must be valid JSON: {error}");
-            return ApiReply::json(400, &respond::invalid(message).0);
+            let said = ["Request must be valid JSON".to_owned(), error.to_string()];
+            return ApiReply::json(400, &respond::with(ResponseCode::Error, said));
         }
         if !body.starts_with(b"{") {
             let message = "Request data must be a JSON object of method parameters.";
-            return ApiReply::json(400, &respond::invalid(message).0);
+            return ApiReply::json(400, &respond::error(message).0);
         }
         let request = match Request::read(method, &mut PlainJsonInput::new(body)) {
             Ok(Some(request)) => request,
             Ok(None) => return ApiReply::json(404, &respond::unsupported(method).0),
             Err(error) => {
                 let message = format!("Failed to parse parameter {}: {error}", error.path());
-                return ApiReply::json(400, &respond::invalid(message).0);
+                return ApiReply::json(400, &respond::error(message).0);
             }
         };
         match self.response(None, request).await {

@@ -63,6 +63,7 @@ pub enum Outcome {
 impl Api {
     /// Services of the scheduler behind `scheduler`.
     pub fn new(scheduler: Handle, config: ApiConfig) -> Self {
+        query::register();
         Self {
             scheduler,
             config,
@@ -206,6 +207,8 @@ impl Api {
     }
 }
 
+#[cfg(test)]
+mod key_tests;
 #[cfg(test)]
 mod recovery_tests;
 #[cfg(test)]

@@ -1,10 +1,13 @@
 //! Answers in the form that every method gives them.
 
 use crate::domain::validate::Invalid;
+use crate::model;
 use crate::scheduler::NotReady;
 use crate::storage::{Reply, ReplyCode};
-use crate::thrift::api::{Response, ResponseCode, ResponseDetail, ResponseResult};
-use crate::thrift::convert::ConvertError;
+use crate::thrift::api::{
+    JobKey, JobUpdateKey, Response, ResponseCode, ResponseDetail, ResponseResult,
+};
+use crate::thrift::convert::{self, ConvertError};
 
 /// A response that says why not.
 #[derive(Debug)]
@@ -50,6 +53,19 @@ pub(super) fn error(message: impl Into<String>) -> Refusal {
 /// Nothing was done, and the same request may succeed later.
 pub(super) fn transient(message: impl Into<String>) -> Refusal {
     refuse(ResponseCode::ErrorTransient, [message.into()])
+}
+
+/// The job that an argument of its own names.
+///
+/// COMPAT: a key that is none is an error of the call here, as upstream has it, and an invalid request only
+/// within the description of a job (`keys_that_are_none_are_errors_but_within_descriptions`).
+pub(super) fn asserted_key(key: Option<&JobKey>) -> Result<model::JobKey, Refusal> {
+    convert::job_key(key).map_err(|none| error(none.to_string()))
+}
+
+/// The update that an argument of its own names; see [`asserted_key`].
+pub(super) fn asserted_update(key: Option<&JobUpdateKey>) -> Result<model::UpdateKey, Refusal> {
+    convert::update_key(key).map_err(|none| error(none.to_string()))
 }
 
 /// A method that the interface has and this version does not.

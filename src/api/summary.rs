@@ -87,7 +87,7 @@ impl Api {
     }
 
     pub(super) async fn get_config_summary(&self, args: &GetConfigSummary) -> Answer {
-        let job = convert::job_key(args.job.as_ref())?;
+        let job = respond::asserted_key(args.job.as_ref())?;
         let tables = self.scheduler.read().await?;
         let mut groups: Vec<(Arc<model::TaskConfig>, Vec<Range>)> = Vec::new();
         // Ordered by instance, so ranges grow at their end.

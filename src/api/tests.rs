@@ -329,10 +329,7 @@ fn changes_without_sense_are_refused() {
     );
     let response = answer(Tables::default(), Request::KillTasks(Box::default()));
     let message = "Job key null is invalid.";
-    assert_eq!(
-        said(&response),
-        (ResponseCode::InvalidRequest, vec![message])
-    );
+    assert_eq!(said(&response), (ResponseCode::Error, vec![message]));
 }
 
 #[test]

@@ -42,7 +42,8 @@ impl Api {
         key: Option<JobUpdateKey>,
         text: Option<String>,
     ) -> Outcome {
-        let meant = message(text).and_then(|text| Ok((convert::update_key(key.as_ref())?, text)));
+        let meant =
+            message(text).and_then(|text| Ok((respond::asserted_update(key.as_ref())?, text)));
         let (key, message) = match meant {
             Ok(meant) => meant,
             Err(refusal) => return Outcome::Answer(refusal.0),
@@ -61,12 +62,12 @@ impl Api {
         request_id: Option<&str>,
         args: PulseJobUpdate,
     ) -> Outcome {
-        match convert::update_key(args.key.as_ref()) {
+        match respond::asserted_update(args.key.as_ref()) {
             Ok(key) => {
                 self.submit_update(request_id, UpdateCommand::Pulse { key })
                     .await
             }
-            Err(error) => Outcome::Answer(Refusal::from(error).0),
+            Err(Refusal(response)) => Outcome::Answer(response),
         }
     }
 

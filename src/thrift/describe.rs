@@ -116,29 +116,40 @@ macro_rules! thrift_struct {
     )+ };
 }
 
-/// Unions: exactly one member is set.
+/// Unions: exactly one member is set. One with `or` may also hold none that is known.
 macro_rules! thrift_union {
     ($(
         $(#[$meta:meta])*
-        $name:ident { $( $id:literal $variant:ident $idl:literal : $ty:ty ),* $(,)? }
+        $name:ident $( or $unknown:ident )? {
+            $( $id:literal $variant:ident $idl:literal : $ty:ty ),* $(,)?
+        }
     )+) => { $(
         $(#[$meta])*
         #[derive(Clone, Debug, PartialEq)]
-        pub enum $name { $(
-            #[doc = concat!("Field ", $id, ", `", $idl, "`.")]
-            $variant($ty),
-        )* }
+        pub enum $name {
+            $(
+                #[doc = concat!("Field ", $id, ", `", $idl, "`.")]
+                $variant($ty),
+            )*
+            $(
+                #[doc = "No member that is known here."]
+                $unknown,
+            )?
+        }
 
         impl crate::thrift::value::Value for $name {
             const KIND: crate::thrift::value::Kind = crate::thrift::value::Kind::Struct;
 
             fn write(&self, out: &mut dyn crate::thrift::value::Output) {
                 out.struct_begin();
-                match self { $(
-                    Self::$variant(value) => {
-                        crate::thrift::shape::plain::write(value, $id, $idl, out);
-                    }
-                )* }
+                match self {
+                    $(
+                        Self::$variant(value) => {
+                            crate::thrift::shape::plain::write(value, $id, $idl, out);
+                        }
+                    )*
+                    $( Self::$unknown => {} )?
+                }
                 out.struct_end();
             }
 
@@ -168,6 +179,7 @@ macro_rules! thrift_union {
                     });
                     input.field_end()?;
                 }
+                let value = value$( .or(Some(Self::$unknown)) )?;
                 value.ok_or_else(|| {
                     let reason = concat!("no known member of union ", stringify!($name));
                     crate::thrift::error::ThriftError::new(start, reason)

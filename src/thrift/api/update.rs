@@ -30,7 +30,7 @@ thrift_struct! {
 
 thrift_union! {
     /// In which order instances are updated.
-    JobUpdateStrategy {
+    JobUpdateStrategy or Unknown {
         1 QueueStrategy "queueStrategy": QueueJobUpdateStrategy,
         2 BatchStrategy "batchStrategy": BatchJobUpdateStrategy,
         3 VarBatchStrategy "varBatchStrategy": VariableBatchJobUpdateStrategy,

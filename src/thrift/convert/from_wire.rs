@@ -15,6 +15,9 @@ pub enum ConvertError {
     /// A range of instances that ends before it begins, or begins below zero.
     #[error("Instances {0} to {1} are no range.")]
     Range(i32, i32),
+    /// A way to proceed that a newer client knows and this program does not.
+    #[error("Update strategy provided is unknown.")]
+    Strategy,
     /// A field without which the value means nothing.
     #[error("{0} is not set")]
     Unset(&'static str),

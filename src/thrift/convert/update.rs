@@ -58,6 +58,7 @@ pub fn update_settings(
                 autopause: batches.autopause_after_batch,
             }
         }
+        Some(api::JobUpdateStrategy::Unknown) => return Err(ConvertError::Strategy),
         None if settings.wait_for_batch_completion => model::UpdateStrategy::Batch {
             group_size,
             autopause: false,
