@@ -20,7 +20,12 @@ pub struct ProcessLimits {
     pub processes_of_user: Option<u64>,
     /// Whether it may leave core dumps.
     pub is_core_dumped: bool,
+    /// Whether the kernel kills it before others when the machine has no memory left.
+    pub is_first_to_go: bool,
 }
+
+/// What a process that is first to go adds to its score, of at most 1,000.
+const FIRST_TO_GO: &str = "900";
 
 impl ProcessLimits {
     /// The limits that are to be set, never above what this process may have itself.
@@ -49,6 +54,7 @@ impl ProcessLimits {
             number("files", self.open_files),
             number("processes", self.processes_of_user),
             self.is_core_dumped.then(|| "cores=1".to_owned()),
+            self.is_first_to_go.then(|| "first_to_go=1".to_owned()),
         ];
         all.into_iter().flatten().collect::<Vec<_>>().join(",")
     }
@@ -60,6 +66,7 @@ impl ProcessLimits {
             let value = value.parse().ok()?;
             match name {
                 "cores" => limits.is_core_dumped = value == 1,
+                "first_to_go" => limits.is_first_to_go = value == 1,
                 "files" => limits.open_files = Some(value),
                 "processes" => limits.processes_of_user = Some(value),
                 _ => return None,
@@ -103,6 +110,10 @@ pub(super) fn enter() -> io::Result<()> {
     for (resource, limit) in limits.resolve()? {
         setrlimit(resource, limit, limit)?;
     }
+    if limits.is_first_to_go {
+        // Its children inherit it. To raise one's own score needs no right.
+        std::fs::write("/proc/self/oom_score_adj", FIRST_TO_GO)?;
+    }
     Ok(())
 }
 
@@ -118,6 +129,7 @@ mod tests {
                 open_files: Some(7),
                 processes_of_user: Some(u64::MAX),
                 is_core_dumped: true,
+                is_first_to_go: true,
             },
         ] {
             assert_eq!(ProcessLimits::decode(&limits.encode()), Some(limits));

@@ -30,6 +30,18 @@ pub struct LaunchOrder {
     pub uris: Vec<FetcherUri>,
 }
 
+impl LaunchOrder {
+    /// The name of a pair of metadata that says, by the value `true`, that the task runs on what the machine
+    /// may take back: it comes last when processor time is short and goes first when memory is.
+    pub const REVOCABLE: &str = "org.apache.aurora.revocable";
+
+    /// Whether metadata hold that pair. A job that sets it itself harms nobody else.
+    pub fn says_revocable(metadata: &[(String, String)]) -> bool {
+        let named = |(name, value): &(String, String)| name == Self::REVOCABLE && value == "true";
+        metadata.iter().any(named)
+    }
+}
+
 /// How executors are started: the same for all tasks of a cluster. The default is the agent's own executor
 /// without any flag.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

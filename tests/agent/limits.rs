@@ -92,7 +92,17 @@ impl World {
     }
 
     fn launch_json(&self, processes: &str, ram_mb: i64, disk_mb: i64) {
-        let order = LaunchOrder {
+        self.launch_with(processes, ram_mb, disk_mb, |_| {});
+    }
+
+    fn launch_with(
+        &self,
+        processes: &str,
+        ram_mb: i64,
+        disk_mb: i64,
+        change: impl FnOnce(&mut LaunchOrder),
+    ) {
+        let mut order = LaunchOrder {
             task: TaskId::new(TASK),
             job: JobKey::new("nobody", "test", "job").unwrap(),
             instance: 0,
@@ -108,6 +118,7 @@ impl World {
             setup: Default::default(),
             uris: Vec::new(),
         };
+        change(&mut order);
         rt::block_on(self.host().launch(order)).unwrap();
     }
 
@@ -510,4 +521,69 @@ fn the_sandbox_is_the_roles_alone_and_its_profile_is_read() {
         let logs = fs::metadata(sandbox.join(".logs/first/0/stdout")).unwrap();
         assert_eq!((logs.uid(), logs.gid()), expected);
     }
+}
+
+/// What runs on what the machine may take back comes last and goes first.
+#[test]
+fn a_task_on_what_was_lent_comes_last_and_goes_first() {
+    let root = Directory::new("lent");
+    let world = World::open(config(&root.0));
+    let shown = root.0.join("shown");
+    fs::create_dir_all(&shown).unwrap();
+    fs::set_permissions(&shown, std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();
+    let line = format!(
+        "cat /proc/self/oom_score_adj > {0}/score; cat /proc/self/cgroup > {0}/groups; exec sleep 600",
+        shown.display()
+    );
+    let line = serde_json::Value::from(line);
+    let processes = format!(r#"{{"name": "main", "cmdline": {line}}}"#);
+    world.launch_with(&processes, 64, 64, |order| {
+        order.resources.cpus = aurora::model::MilliCpus(2_000);
+        let pair = (LaunchOrder::REVOCABLE.to_owned(), "true".to_owned());
+        order.metadata.push(pair);
+    });
+    world.wait(TaskState::Running);
+    let read = |name: &str| {
+        let text = fs::read_to_string(shown.join(name)).ok();
+        text.filter(|text| text.ends_with('\n'))
+    };
+    let score = until("the score of the task's processes", || read("score"));
+    assert_eq!(score.trim(), "900");
+    if has_groups("lent") {
+        let groups = until("the task's groups", || read("groups"));
+        let found = weight_of(&groups);
+        assert!(
+            [Some("1".to_owned()), Some("2".to_owned())].contains(&found),
+            "{found:?}: {groups}"
+        );
+    }
+    world.kill();
+    world.wait(TaskState::Killed);
+}
+
+/// The weight of a group as `/proc/PID/cgroup` names it, of either version.
+fn weight_of(groups: &str) -> Option<String> {
+    let mounts = fs::read_to_string("/proc/self/mounts").unwrap();
+    let mounted = |kind: &str, option: &str| {
+        let mut lines = mounts
+            .lines()
+            .map(|line| line.split(' ').collect::<Vec<_>>());
+        let found = lines.find(|line| line[2] == kind && line[3].split(',').any(|o| o == option));
+        found.map(|line| PathBuf::from(line[1]))
+    };
+    for line in groups.lines() {
+        let parts: Vec<&str> = line.splitn(3, ':').collect();
+        let place = parts[2].trim_start_matches('/');
+        let file = match parts[1] {
+            "" => mounted("cgroup2", "rw").map(|top| top.join(place).join("cpu.weight")),
+            names if names.split(',').any(|name| name == "cpu") => {
+                mounted("cgroup", "cpu").map(|top| top.join(place).join("cpu.shares"))
+            }
+            _ => None,
+        };
+        if let Some(text) = file.and_then(|file| fs::read_to_string(file).ok()) {
+            return Some(text.trim().to_owned());
+        }
+    }
+    None
 }

@@ -46,6 +46,8 @@ impl Controller {
 pub struct Allowance {
     /// Thousandths of a core.
     pub cpus_milli: i64,
+    /// Whether it runs on what the machine may take back: whatever else wants processor time comes first.
+    pub is_revocable: bool,
     /// Whether more processor time is refused even when nobody else wants it.
     pub is_cpu_capped: bool,
     /// Bytes; zero for no limit.
@@ -107,8 +109,11 @@ pub(super) fn settings(
 }
 
 fn cpu(version: Version, allowance: &Allowance) -> Vec<Setting> {
-    let shares = (allowance.cpus_milli.saturating_mul(SHARES_PER_CORE) / 1_000)
-        .clamp(SHARES_MIN, SHARES_MAX);
+    let wanted = allowance.cpus_milli.saturating_mul(SHARES_PER_CORE) / 1_000;
+    let shares = match allowance.is_revocable {
+        true => SHARES_MIN,
+        false => wanted.clamp(SHARES_MIN, SHARES_MAX),
+    };
     let mut all = vec![match version {
         Version::One => needed("cpu.shares", shares),
         // The two ends of both scales meet; a core is 1024 of one and 39 of the other.
@@ -151,6 +156,7 @@ mod tests {
         use Controller::{Cpu, Freezer, Memory, Pids};
         let mut it = Allowance {
             cpus_milli: 1_500,
+            is_revocable: false,
             is_cpu_capped: false,
             memory: 48 * MB,
             pids: 100,
@@ -180,12 +186,16 @@ mod tests {
         assert_eq!(written(Version::One, Cpu, &it), v1);
         let v2 = ["cpu.weight=59", "cpu.max=150000 100000"];
         assert_eq!(written(Version::Two, Cpu, &it), v2);
+        (it.is_cpu_capped, it.is_revocable) = (false, true);
+        assert_eq!(written(Version::One, Cpu, &it), ["cpu.shares=2"]);
+        assert_eq!(written(Version::Two, Cpu, &it), ["cpu.weight=1"]);
     }
 
     #[test]
     fn odd_amounts_stay_in_what_the_kernel_takes() {
         let none = Allowance {
             cpus_milli: 0,
+            is_revocable: false,
             is_cpu_capped: true,
             memory: 0,
             pids: 0,

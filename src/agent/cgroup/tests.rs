@@ -21,6 +21,7 @@ fn open(test: &str) -> Option<Cgroups> {
 
 fn allowance() -> Allowance {
     Allowance {
+        is_revocable: false,
         cpus_milli: 500,
         is_cpu_capped: true,
         memory: 32 * MB,

@@ -8,7 +8,7 @@ use crate::executor::cage::ProcessLimits;
 use crate::executor::memory::MemoryGroup;
 use crate::executor::order::Order;
 use crate::executor::os::proc;
-use crate::model::TaskId;
+use crate::model::{LaunchOrder, TaskId};
 use crate::supervise::limits::{Exceeded, MB, check_disk, check_memory};
 use std::collections::BTreeMap;
 use std::io;
@@ -26,6 +26,8 @@ const LEAVE_PAUSE: Duration = Duration::from_millis(2);
 #[derive(Clone, Debug)]
 pub struct Limited {
     cpus_milli: i64,
+    /// Whether it runs on what the machine may take back.
+    is_revocable: bool,
     /// With the executor's; zero for no limit.
     memory: u64,
     disk_mb: i64,
@@ -107,6 +109,7 @@ impl Limiter {
         };
         let limited = Limited {
             cpus_milli: order.cpus_milli,
+            is_revocable: LaunchOrder::says_revocable(&order.metadata),
             memory,
             disk_mb: order.disk_mb,
             sandbox: sandbox.to_owned(),
@@ -139,14 +142,17 @@ impl Limiter {
                 open_files: limit(self.config.open_files),
                 processes_of_user: limit(self.config.processes_of_user),
                 is_core_dumped: self.config.is_core_dumped,
+                is_first_to_go: false,
             },
         };
         let Some(limited) = limited else {
             return Ok(cage);
         };
+        cage.limits.is_first_to_go = limited.is_revocable;
         if let Some(group) = &limited.group {
             group.create(&Allowance {
                 cpus_milli: limited.cpus_milli,
+                is_revocable: limited.is_revocable,
                 is_cpu_capped: self.config.is_cpu_capped,
                 memory: limited.memory,
                 pids: self.config.pids,

@@ -6,14 +6,16 @@
 //! agent refuses ids it has or has had. Only if the machine no longer has room for it is it given up.
 
 use super::Engine;
+use super::attempts::needs;
+use super::revocable::{Revocable, is_revocable};
 use super::step::{Outgoing, Step};
 use super::timers::Timer;
 use crate::base::clock::Now;
 use crate::domain::placement::Machine;
 use crate::driver::AgentOffer;
 use crate::model::{
-    AgentId, AgentSession, HostAttributes, ScheduleStatus, ScheduledTask, TaskId, TaskReport,
-    TaskState,
+    AgentId, AgentSession, HostAttributes, Resources, ScheduleStatus, ScheduledTask, TaskId,
+    TaskReport, TaskState,
 };
 use crate::storage::{Op, Tables};
 use std::collections::BTreeSet;
@@ -73,6 +75,7 @@ impl Engine {
                 step.outbox.push(Outgoing::Launch { task });
             }
         }
+        take_back(&mut step, &self.revocable, &machine);
         let done = step.done();
         let news = self.book.get(&agent) != Some(&machine);
         if let Some(index) = self.preemption.index() {
@@ -142,6 +145,35 @@ fn is_assigned_in(tables: &Tables, task: &TaskId) -> bool {
     task.is_some_and(|task| task.status == ScheduleStatus::Assigned)
 }
 
+/// Ends tasks on what a machine has lent until they fit into what it lends now, the latest first.
+fn take_back(step: &mut Step<'_>, revocable: &Revocable, machine: &Machine) {
+    let options = Arc::clone(&step.means.options);
+    let here = step.tables.tasks_on_agent(&machine.agent);
+    let lent = here.filter(|task| {
+        let goes = [ScheduleStatus::Killing, ScheduleStatus::Preempting];
+        task.status.is_assigned()
+            && !goes.contains(&task.status)
+            && is_revocable(&task.config, &options)
+    });
+    let mut lent: Vec<Arc<ScheduledTask>> = lent.cloned().collect();
+    lent.sort_by_key(|task| task.last_event_at());
+    let part = |task: &Arc<ScheduledTask>| {
+        let needs = needs(&task.config, options.executor_overhead);
+        options.revocable.part(needs)
+    };
+    let lends = revocable.lent_by(&machine.agent);
+    let held = lent.iter().map(part);
+    let mut held = held.fold(Resources::default(), Resources::plus);
+    while !lends.fits(&held) {
+        let Some(task) = lent.pop() else {
+            return;
+        };
+        held = held.minus(part(&task));
+        let why = "Its machine takes back what it had lent.";
+        step.transition(&task.id, ScheduleStatus::Preempting, Some(why.to_owned()));
+    }
+}
+
 /// Stores what is new about a machine.
 fn store_host(step: &mut Step<'_>, machine: &Machine) {
     let host = HostAttributes {
@@ -162,6 +194,10 @@ fn store_host(step: &mut Step<'_>, machine: &Machine) {
 /// Takes a report, which is acknowledged whatever it comes to.
 fn take_report(step: &mut Step<'_>, agent: &AgentId, report: &TaskReport) {
     step.means.count("scheduler_status_update", 1);
+    if report.state == TaskState::Lost {
+        // As Mesos names who says so.
+        step.means.count("task_lost_SOURCE_SLAVE", 1);
+    }
     let task = step.tables.task(&report.task).cloned();
     match task.filter(|task| task.agent.as_ref() == Some(agent)) {
         Some(task) => {

@@ -42,7 +42,7 @@ impl Default for RevocableRules {
 
 impl RevocableRules {
     /// The part of `amount` that is of revocable kinds.
-    fn part(self, amount: Resources) -> Resources {
+    pub(super) fn part(self, amount: Resources) -> Resources {
         Resources {
             cpus: if self.cpus { amount.cpus } else { MilliCpus(0) },
             ram_mb: if self.ram { amount.ram_mb } else { 0 },
@@ -94,6 +94,11 @@ impl Revocable {
         } else {
             self.offered.remove(agent);
         }
+    }
+
+    /// What a machine offers of the kind.
+    pub(super) fn lent_by(&self, agent: &AgentId) -> Resources {
+        self.offered.get(agent).copied().unwrap_or_default()
     }
 
     /// What a machine has left.

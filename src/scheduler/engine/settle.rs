@@ -1,6 +1,8 @@
 //! What follows from steps inside the engine: groups, timers, the book; beginning and standing down.
 
 use super::cron::CronQueue;
+use super::options::EngineOptions;
+use super::revocable::is_revocable;
 use super::step::Change;
 use super::timers::TaskTimer;
 use super::{
@@ -10,9 +12,7 @@ use super::{
 use crate::base::clock::Now;
 use crate::domain::placement::Book;
 use crate::driver::DriverCommand;
-use crate::model::{
-    ExecutorSetup, InstanceConfig, LaunchOrder, ScheduleStatus, ScheduledTask, TaskId,
-};
+use crate::model::{InstanceConfig, LaunchOrder, ScheduleStatus, ScheduledTask, TaskId};
 use crate::scheduler::handle::SubmitError;
 use crate::storage::{Op, Replay, Tables, UpdateOp};
 use std::sync::Arc;
@@ -95,11 +95,39 @@ impl Engine {
             }
         }
         if let Some(task) = after {
+            self.count_end(before.as_deref().map(|task| task.status), task);
             if is(after, pending) && !is(before, pending) {
                 let soon = self.means.options.first_schedule_delay;
                 self.pending.add(now.mono, task, soon);
             }
             self.watch(now, task);
+        }
+    }
+
+    /// Counts a task that was lost or has failed: by its job, and a lost one by what its machine is.
+    fn count_end(&mut self, before: Option<ScheduleStatus>, task: &ScheduledTask) {
+        let status = task.status;
+        let ends = [ScheduleStatus::Failed, ScheduleStatus::Lost].contains(&status);
+        if !ends || before == Some(status) {
+            return;
+        }
+        let name = format!("tasks_{status}_{}", task.job());
+        self.means.count_for(name, 1);
+        if status == ScheduleStatus::Failed {
+            return;
+        }
+        let host = task.host.as_ref().and_then(|host| self.head.host(host));
+        let Some(host) = host.cloned() else {
+            return;
+        };
+        for attribute in &host.attributes {
+            let kind = attribute.name.as_str();
+            if ["rack", "dedicated"].contains(&kind) {
+                for value in &attribute.values {
+                    let name = format!("tasks_lost_{kind}_{}", value.replace('*', "_"));
+                    self.means.count_for(name, 1);
+                }
+            }
         }
     }
 
@@ -143,6 +171,9 @@ impl Engine {
                 let find = |id: &TaskId| head.task(id).cloned();
                 let penalty = options.flapping.penalty(task, find, &mut self.means.rng);
                 let rest = penalty.saturating_sub(since);
+                let ms = u64::try_from(penalty.as_millis()).unwrap_or(u64::MAX);
+                self.means.count("task_throttle_ms_total", ms);
+                self.means.count("task_throttle_events", 1);
                 (now.mono + rest, TaskTimer::Throttled)
             }
             S::Failed | S::Finished | S::Init | S::Killed | S::Lost => return,
@@ -272,7 +303,7 @@ impl Engine {
             Effect::Driver(DriverCommand::Launch {
                 agent: machine.agent.clone(),
                 session: machine.session,
-                order: Box::new(order(task, &self.means.options.executor)),
+                order: Box::new(order(task, &self.means.options)),
             })
         })
     }
@@ -325,8 +356,10 @@ fn updates_weight(op: &UpdateOp) -> usize {
     }
 }
 
-fn order(task: &ScheduledTask, setup: &ExecutorSetup) -> LaunchOrder {
+fn order(task: &ScheduledTask, options: &EngineOptions) -> LaunchOrder {
     let config = &task.config;
+    let lent = is_revocable(config, options);
+    let lent = lent.then(|| (LaunchOrder::REVOCABLE.to_owned(), "true".to_owned()));
     let executor = config.executor.as_ref();
     let pairs = config
         .metadata
@@ -340,8 +373,8 @@ fn order(task: &ScheduledTask, setup: &ExecutorSetup) -> LaunchOrder {
         data: executor.and_then(|e| e.data.clone()).unwrap_or_default(),
         resources: config.resources,
         ports: task.ports.clone(),
-        metadata: pairs.collect(),
-        setup: setup.clone(),
+        metadata: pairs.chain(lent).collect(),
+        setup: options.executor.clone(),
         uris: config.fetcher_uris.iter().cloned().collect(),
     }
 }

@@ -2,7 +2,8 @@
 
 use super::world::{World, config, create, key};
 use crate::domain::placement::OfferOrder;
-use crate::model::{AgentId, Attribute, MilliCpus, ScheduleStatus as S, TaskConfig};
+use crate::driver::DriverCommand;
+use crate::model::{AgentId, Attribute, LaunchOrder, MilliCpus, ScheduleStatus as S, TaskConfig};
 use crate::scheduler::engine::EngineOptions;
 use std::collections::BTreeSet;
 
@@ -55,6 +56,77 @@ fn revocable_tiers_use_what_may_be_taken_back_and_nobody_else_does() {
     let left = &world.engine.view().agents[0].free;
     assert_eq!(left.cpus, MilliCpus(0));
     assert_eq!(left.ram_mb, 4_096 - 6 * 108);
+}
+
+#[test]
+fn a_machine_that_lends_less_takes_back_the_latest_first() {
+    let mut world = with_revocable(|options| options.revocable.receive = true);
+    world.command(None, &create(sized("firm", "preemptible", 1_990), 2));
+    for name in ["first", "second"] {
+        world.command(None, &create(sized(name, "revocable", 990), 1));
+        world.run_all();
+        world.pass(std::time::Duration::from_secs(1));
+    }
+    assert_eq!(count(&world, "second", S::Running), 1);
+    let lend = |world: &mut World, amount: &str| {
+        let agent = world.agents.get_mut(&AgentId::new("a")).unwrap();
+        agent.attributes[0].values = BTreeSet::from([amount.to_owned()]);
+        world.agent_up("a");
+        while !world.appending.is_empty() {
+            world.learn();
+        }
+    };
+    lend(&mut world, "cpus:1");
+    assert_eq!(count(&world, "first", S::Running), 1);
+    assert_eq!(count(&world, "second", S::Preempting), 1);
+    let task = |world: &World, name: &str, status: S| {
+        let tables = world.tables();
+        let key = key(name);
+        let mut tasks = tables.tasks_of_job(&key);
+        tasks.find(|task| task.status == status).cloned().unwrap()
+    };
+    let taken = task(&world, "second", S::Preempting);
+    let last = taken.events.last().unwrap();
+    let why = "Its machine takes back what it had lent.";
+    assert_eq!(last.message.as_deref(), Some(why));
+    // Lent again, it is used again; what the machine offers for good was never touched.
+    lend(&mut world, "cpus:2");
+    world.run_all();
+    assert_eq!(
+        count(&world, "second", S::Pending) + count(&world, "second", S::Running),
+        1
+    );
+    assert_eq!(count(&world, "firm", S::Running), 2);
+    // Nothing is revocable any more: all of it goes.
+    lend(&mut world, "cpus:0");
+    assert_eq!(count(&world, "first", S::Preempting), 1);
+    assert_eq!(count(&world, "firm", S::Running), 2);
+}
+
+#[test]
+fn orders_say_what_runs_on_what_was_lent() {
+    let mut world = with_revocable(|options| options.revocable.receive = true);
+    world.command(None, &create(sized("firm", "preemptible", 990), 1));
+    world.command(None, &create(sized("spare", "revocable", 990), 1));
+    for _ in 0..5 {
+        world.pass(std::time::Duration::from_millis(50));
+        world.turn();
+        while !world.appending.is_empty() {
+            world.learn();
+        }
+    }
+    let orders = world.orders.iter().filter_map(|command| match command {
+        DriverCommand::Launch { order, .. } => Some(order),
+        _ => None,
+    });
+    let orders: Vec<_> = orders.collect();
+    let lent = |name: &str| {
+        let mut orders = orders.iter();
+        let order = orders.find(|order| order.job == key(name)).unwrap();
+        LaunchOrder::says_revocable(&order.metadata)
+    };
+    assert!(lent("spare"));
+    assert!(!lent("firm"));
 }
 
 #[test]
@@ -114,6 +186,40 @@ fn ending_revocable_work_frees_no_processor_time_for_others() {
     assert_eq!(count(&world, "high", S::Running), 1);
     assert_eq!(count(&world, "spare", S::Running), 2, "they were no help");
     assert_eq!(count(&world, "firm", S::Running), 1);
+}
+
+#[test]
+fn production_work_takes_the_memory_of_revocable_work() {
+    let mut world = with_revocable(|options| options.revocable.receive = true);
+    let spare = config("spare", |c| {
+        *c = sized("spare", "revocable", 100);
+        c.resources.ram_mb = 1_500;
+    });
+    world.command(None, &create(spare, 2));
+    world.run_all();
+    assert_eq!(count(&world, "spare", S::Running), 2);
+    let quota = super::world::total().times(10);
+    let role = "role".to_owned();
+    let set = crate::scheduler::admin::AdminCommand::SetQuota { role, quota };
+    world.command(None, &crate::scheduler::handle::Command::Admin(set));
+    let high = config("high", |c| {
+        *c = sized("high", "preferred", 1_000);
+        c.production = true;
+        c.resources.ram_mb = 2_000;
+    });
+    world.command(None, &create(high, 1));
+    world.run_all();
+    assert_eq!(reasons(&world, "high"), ["Insufficient: RAM"]);
+    world.pass(std::time::Duration::from_secs(400));
+    world.run_all();
+    world.pass(std::time::Duration::from_secs(100));
+    world.run_all();
+    assert_eq!(count(&world, "high", S::Running), 1);
+    assert_eq!(
+        count(&world, "spare", S::Running),
+        1,
+        "one of them was enough"
+    );
 }
 
 #[test]
