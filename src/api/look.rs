@@ -1,6 +1,6 @@
 //! Methods that look at tasks, quota and rules, and change nothing.
 
-use super::query::{show, task_query};
+use super::query::{fetch, show, task_query};
 use super::respond::{self, Answer};
 use super::{Api, validate};
 use crate::model::{Quota, ScheduleStatus, ScheduledTask};
@@ -19,13 +19,13 @@ fn tasks(tasks: impl Iterator<Item = crate::thrift::api::ScheduledTask>) -> Resp
 impl Api {
     pub(super) async fn get_tasks_status(&self, query: Option<&TaskQuery>) -> Answer {
         let query = task_query(query)?;
-        let found = query.run(&*self.scheduler.read().await?);
+        let found = fetch(&query, &*self.scheduler.read().await?);
         Ok(tasks(found.iter().map(|task| scheduled_task_to_wire(task))))
     }
 
     pub(super) async fn get_tasks_without_configs(&self, query: Option<&TaskQuery>) -> Answer {
         let query = task_query(query)?;
-        let found = query.run(&*self.scheduler.read().await?);
+        let found = fetch(&query, &*self.scheduler.read().await?);
         Ok(tasks(found.iter().map(|task| without_data(task))))
     }
 
@@ -41,7 +41,7 @@ impl Api {
             return Err(respond::invalid(message));
         }
         query.statuses.insert(ScheduleStatus::Pending);
-        let found = query.run(&*self.scheduler.read().await?);
+        let found = fetch(&query, &*self.scheduler.read().await?);
         let view = self.scheduler.view();
         // Tasks of one description wait for one reason; there may be very many of them.
         let mut reasons = BTreeMap::new();

@@ -1,11 +1,14 @@
 //! Task queries, from the interface to the tables.
 
 use super::respond::{self, Refusal};
-use crate::model::{JobKey, TaskId};
-use crate::storage::TaskQuery;
+use crate::base::{clock, stats};
+use crate::model::{JobKey, ScheduledTask, TaskId};
+use crate::storage::{Tables, TaskQuery};
 use crate::thrift::api;
 use crate::thrift::convert;
 use crate::thrift::protocol::plain_json;
+use std::sync::Arc;
+use std::time::Duration;
 
 /// The query that `query` means.
 ///
@@ -53,6 +56,40 @@ fn written(key: &api::JobKey) -> String {
     let part = |part: &Option<String>| part.clone().unwrap_or_else(|| "null".to_owned());
     let (role, environment, name) = (&key.role, &key.environment, &key.name);
     format!("{}/{}/{}", part(role), part(environment), part(name))
+}
+
+/// A query that takes longer is logged.
+const SLOW: Duration = Duration::from_millis(25);
+
+/// Runs a query, and counts it by the index that it goes by.
+pub(super) fn fetch(query: &TaskQuery, tables: &Tables) -> Vec<Arc<ScheduledTask>> {
+    let registry = stats::global();
+    let index = query.index();
+    registry
+        .counter(&format!("task_queries_{index}"))
+        .increment();
+    let start = clock::now();
+    let found = query.run(tables);
+    let took = clock::now().since(start);
+    registry
+        .sliding("mem_storage_fetch_tasks", "nanos")
+        .record_nanos(took);
+    if took >= SLOW {
+        log::info!(
+            "a query for tasks ({index}) took {took:?} and found {}",
+            found.len()
+        );
+    }
+    found
+}
+
+/// The counts of [`fetch`] are there from the start.
+pub(super) fn register() {
+    for index in ["all", "by_host", "by_id", "by_job"] {
+        stats::global().counter(&format!("task_queries_{index}"));
+    }
+    stats::global().sliding("mem_storage_fetch_tasks", "nanos");
+    stats::global().counter("thrift_workload_maintenanceStatus");
 }
 
 /// A query for messages.

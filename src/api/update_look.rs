@@ -2,6 +2,7 @@
 
 use super::Api;
 use super::respond::{self, Answer, Refusal};
+use crate::base::{clock, stats};
 use crate::domain::update::{diff, group};
 use crate::model::{InstanceConfig, InstanceId, JobKey, TaskConfig, UpdateKey, UpdateStatus};
 use crate::storage::{Tables, UpdateRecord};
@@ -52,6 +53,15 @@ impl Query {
 
     /// What matches, last changed first; equal times in the order of their names.
     fn run(&self, tables: &Tables) -> Vec<Arc<UpdateRecord>> {
+        let start = clock::now();
+        let found = self.found(tables);
+        stats::global()
+            .sliding("job_update_store_fetch_details_query", "nanos")
+            .record_nanos(clock::now().since(start));
+        found
+    }
+
+    fn found(&self, tables: &Tables) -> Vec<Arc<UpdateRecord>> {
         let updates = tables.updates();
         let job = self.job.as_ref();
         let mut found: Vec<&Arc<UpdateRecord>> = match (&self.key, job) {

@@ -100,6 +100,12 @@ impl Sliding {
         self.record(u64::try_from(took.as_nanos()).unwrap_or(u64::MAX));
     }
 
+    /// Takes over sums that were counted elsewhere; they must not fall.
+    pub fn set(&self, events: u64, total: u64) {
+        self.0.events.store(events, Ordering::Relaxed);
+        self.0.total.store(total, Ordering::Relaxed);
+    }
+
     fn sample(&self, now: Instant) {
         let mut rates = lock(&self.0.rates);
         let (events, total) = (
@@ -183,8 +189,93 @@ impl std::fmt::Display for Value {
 enum Entry {
     Counter(Counter),
     Gauge(Gauge),
+    Requests(RequestTimer),
     Sliding(Sliding),
     Text(String),
+}
+
+/// Requests, each with the time it took: what a [`Sliding`] shows under `NAME_requests`, how many failed,
+/// and how long the slowest of the last interval took. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct RequestTimer {
+    requests: Sliding,
+    latest: Arc<Mutex<Latest>>,
+}
+
+#[derive(Debug, Default)]
+struct Latest {
+    /// Microseconds of the requests since the last sample, up to [`LATEST_MAX`].
+    micros: Vec<u64>,
+    /// By [`PERCENTILES`], of the last interval.
+    percentiles: [u64; PERCENTILES.len()],
+}
+
+/// How many requests of an interval are looked at for percentiles.
+const LATEST_MAX: usize = 1_024;
+
+/// The shares that are shown, with their names; in hundredths of a percent.
+const PERCENTILES: [(usize, &str); 6] = [
+    (1_000, "10_0"),
+    (5_000, "50_0"),
+    (9_000, "90_0"),
+    (9_900, "99_0"),
+    (9_990, "99_9"),
+    (9_999, "99_99"),
+];
+
+impl Default for RequestTimer {
+    fn default() -> Self {
+        Self {
+            requests: Sliding::new("micros"),
+            latest: Arc::default(),
+        }
+    }
+}
+
+impl RequestTimer {
+    /// Counts one request.
+    pub fn record(&self, took: Duration) {
+        let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        self.requests.record(micros);
+        let mut latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
+        if latest.micros.len() < LATEST_MAX {
+            latest.micros.push(micros);
+        }
+    }
+
+    fn sample(&self, now: Instant) {
+        self.requests.sample(now);
+        let mut latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut micros = std::mem::take(&mut latest.micros);
+        micros.sort_unstable();
+        latest.percentiles = PERCENTILES.map(|(share, _)| {
+            let rank = (micros.len() * share).div_ceil(10_000).max(1) - 1;
+            micros.get(rank).copied().unwrap_or(0)
+        });
+    }
+
+    fn show(&self, name: &str, out: &mut BTreeMap<String, Value>) {
+        self.requests.show(&format!("{name}_requests"), out);
+        let mut put = |suffix: &str, value| out.insert(format!("{name}_{suffix}"), value);
+        // What fails here never becomes a request: it is counted where it fails.
+        for suffix in ["errors", "reconnects", "timeouts"] {
+            put(suffix, Value::Count(0));
+        }
+        for suffix in [
+            "error_rate",
+            "timeout_rate",
+            "errors_per_sec",
+            "timeouts_per_sec",
+        ] {
+            put(suffix, Value::Float(0.0));
+        }
+        let per_sec = lock(&self.requests.0.rates).events_per_sec;
+        put("requests_per_sec", Value::Float(per_sec));
+        let latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
+        for ((_, share), micros) in PERCENTILES.iter().zip(latest.percentiles) {
+            put(&format!("{share}_percentile"), Value::Float(micros as f64));
+        }
+    }
 }
 
 /// Statistics by name.
@@ -222,6 +313,14 @@ impl Registry {
         }
     }
 
+    /// The requests of this name, new or known; see [`Registry::counter`].
+    pub fn requests(&self, name: &str) -> RequestTimer {
+        match self.entry(name, || Entry::Requests(RequestTimer::default())) {
+            Some(Entry::Requests(requests)) => requests,
+            _ => RequestTimer::default(),
+        }
+    }
+
     /// Shows a text that does not change.
     pub fn text(&self, name: &str, value: &str) {
         self.entry(name, || Entry::Text(value.to_owned()));
@@ -239,8 +338,10 @@ impl Registry {
     pub fn sample(&self, now: Instant) {
         let entries = self.entries.read().unwrap_or_else(PoisonError::into_inner);
         for entry in entries.values() {
-            if let Entry::Sliding(sliding) = entry {
-                sliding.sample(now);
+            match entry {
+                Entry::Sliding(sliding) => sliding.sample(now),
+                Entry::Requests(requests) => requests.sample(now),
+                Entry::Counter(_) | Entry::Gauge(_) | Entry::Text(_) => {}
             }
         }
     }
@@ -257,6 +358,7 @@ impl Registry {
                 Entry::Gauge(gauge) => {
                     out.insert(name.clone(), Value::Int(gauge.value()));
                 }
+                Entry::Requests(requests) => requests.show(name, &mut out),
                 Entry::Sliding(sliding) => sliding.show(name, &mut out),
                 Entry::Text(text) => {
                     out.insert(name.clone(), Value::Text(text.clone()));
@@ -320,6 +422,32 @@ mod tests {
             .map(|(name, value)| format!("{name} {value}"))
             .collect();
         assert_eq!(lines, ["a_b 3", "g -2", "t x"]);
+    }
+
+    #[test]
+    fn requests_show_how_long_the_slowest_of_the_last_interval_took() {
+        let registry = Registry::default();
+        let requests = registry.requests("delay");
+        let at = |secs: u64| Instant::from_nanos(secs * 1_000_000_000);
+        registry.sample(at(1));
+        for ms in 1..=100 {
+            requests.record(Duration::from_millis(ms));
+        }
+        registry.sample(at(3));
+        let shown = registry.snapshot();
+        assert_eq!(shown["delay_requests_events"], Value::Count(100));
+        assert_eq!(shown["delay_requests_per_sec"], Value::Float(50.0));
+        assert_eq!(
+            shown["delay_requests_micros_total"],
+            Value::Count(5_050_000)
+        );
+        assert_eq!(shown["delay_50_0_percentile"], Value::Float(50_000.0));
+        assert_eq!(shown["delay_99_9_percentile"], Value::Float(100_000.0));
+        assert_eq!(shown["delay_errors"], Value::Count(0));
+        registry.sample(at(4));
+        let shown = registry.snapshot();
+        assert_eq!(shown["delay_99_9_percentile"], Value::Float(0.0));
+        assert_eq!(shown["delay_requests_events"], Value::Count(100));
     }
 
     #[test]

@@ -542,6 +542,7 @@ async fn serve(plan: Plan, signals: Receiver<Signal>) -> Result<(), Failure> {
     rt::spawn("usage figures", reckoning).detach();
     let reckoning = scheduler::publish_slots(handle.clone(), slots);
     rt::spawn("slot figures", reckoning).detach();
+    let tiers = plan.api.rules.tiers.clone();
     let api = Api::new(handle.clone(), plan.api).with_backups(backups);
     let mut state = HttpState::new(
         plan.cluster,
@@ -552,6 +553,7 @@ async fn serve(plan: Plan, signals: Receiver<Signal>) -> Result<(), Failure> {
     );
     state.log_levels = Arc::new(Levels);
     state.cors_origin = plan.cors_origin;
+    state.tiers = tiers;
     log::info!(
         "serving http://{}, agents on {}",
         http.local_addr()?,

@@ -64,29 +64,52 @@ const SIZES: [(&str, i64, i64, i64); 4] = [
     ("xlarge", 16, 32_768, 65_536),
 ];
 
+/// What a machine has left.
+#[derive(Clone, Copy, Debug)]
+pub struct Room<'a> {
+    /// Its properties.
+    pub attributes: &'a [Attribute],
+    /// What it offers for good.
+    pub free: Resources,
+    /// What it may take back.
+    pub revocable: Resources,
+}
+
 /// How many tasks of each size would fit into what machines have left.
-pub fn empty_slots<'a>(
-    machines: impl Iterator<Item = (&'a [Attribute], Resources)>,
-) -> BTreeMap<String, f64> {
+///
+/// A task on what may be taken back needs the rest of what it needs from the machine's own: where no
+/// processor time is revocable no such slot is counted, and where no memory is, the machine's counts.
+pub fn empty_slots<'a>(machines: impl Iterator<Item = Room<'a>>) -> BTreeMap<String, f64> {
     let mut slots = BTreeMap::new();
-    for infix in ["", "dedicated_"] {
+    for infix in ["", "dedicated_", "revocable_", "dedicated_revocable_"] {
         for (size, ..) in SIZES {
             slots.insert(format!("empty_slots_{infix}{size}"), 0.0);
         }
     }
-    for (attributes, free) in machines {
-        let dedicated = attributes.iter().any(|a| a.name == "dedicated");
+    for machine in machines {
+        let dedicated = machine.attributes.iter().any(|a| a.name == "dedicated");
         let infix = if dedicated { "dedicated_" } else { "" };
-        for (size, cores, ram_mb, disk_mb) in SIZES {
-            let cores = MilliCpus::from_cores(cores as f64);
-            let by_kind = [
-                free.cpus.0 / cores.0,
-                free.ram_mb / ram_mb,
-                free.disk_mb / disk_mb,
-            ];
-            let count = by_kind.into_iter().min().unwrap_or(0).max(0);
-            let name = format!("empty_slots_{infix}{size}");
-            *slots.entry(name).or_default() += count as f64;
+        let (free, revocable) = (machine.free, machine.revocable);
+        let shared = Resources {
+            cpus: revocable.cpus,
+            ram_mb: match revocable.ram_mb {
+                0 => free.ram_mb,
+                ram_mb => ram_mb,
+            },
+            ..free
+        };
+        for (kind, room) in [("", free), ("revocable_", shared)] {
+            for (size, cores, ram_mb, disk_mb) in SIZES {
+                let cores = MilliCpus::from_cores(cores as f64);
+                let by_kind = [
+                    room.cpus.0 / cores.0,
+                    room.ram_mb / ram_mb,
+                    room.disk_mb / disk_mb,
+                ];
+                let count = by_kind.into_iter().min().unwrap_or(0).max(0);
+                let name = format!("empty_slots_{infix}{kind}{size}");
+                *slots.entry(name).or_default() += count as f64;
+            }
         }
     }
     slots
@@ -150,14 +173,22 @@ mod tests {
             name: "dedicated".into(),
             values: ["r/x".to_owned()].into(),
         }];
+        let room = |attributes, free, cores| Room {
+            attributes,
+            free,
+            revocable: amount(cores, 0, 0),
+        };
         let machines = [
-            (&[][..], amount(9, 9 * 1_024, 100_000)),
-            (&dedicated[..], amount(16, 32_768, 65_536)),
-            (&[][..], amount(-3, 0, 0)),
+            room(&[][..], amount(9, 9 * 1_024, 100_000), 0),
+            room(&dedicated[..], amount(16, 32_768, 65_536), 4),
+            room(&[][..], amount(-3, 8_192, 20_000), 7),
         ];
         let slots = empty_slots(machines.into_iter());
         let of = |name: &str| slots[&format!("empty_slots_{name}")];
         assert_eq!((of("small"), of("medium"), of("large")), (9.0, 1.0, 0.0));
         assert_eq!((of("dedicated_small"), of("dedicated_xlarge")), (16.0, 1.0));
+        let shared = ["revocable_small", "revocable_medium", "revocable_large"];
+        assert_eq!(shared.map(of), [4.0, 1.0, 0.0]);
+        assert_eq!(of("dedicated_revocable_medium"), 1.0);
     }
 }

@@ -57,6 +57,20 @@ pub(super) async fn thrift(request: Request<Shared>) -> tide::Result {
     let mut response = answer(app.config.api.serve(call).await);
     // Tells our client that a change which broke off may be sent again under its id.
     response.insert_header("X-Aurora-Request-Id", "kept");
+    allow_others(&mut response, app);
+    Ok(response)
+}
+
+/// What may be asked of `/api`: a page of another site is told so before it asks.
+pub(super) async fn options(request: Request<Shared>) -> tide::Result {
+    let mut response = Response::new(200);
+    response.insert_header("Allow", "GET, HEAD, POST, OPTIONS");
+    allow_others(&mut response, request.state());
+    Ok(response)
+}
+
+/// Lets pages of the sites of `-enable_cors_for` read an answer.
+fn allow_others(response: &mut Response, app: &Shared) {
     if let Some(origin) = &app.config.cors_origin {
         response.insert_header("Access-Control-Allow-Origin", origin);
         response.insert_header(
@@ -68,6 +82,12 @@ pub(super) async fn thrift(request: Request<Shared>) -> tide::Result {
             "Accept,Content-Type,Origin,X-Requested-With",
         );
     }
+}
+
+/// `GET /apibeta`.
+pub(super) async fn to_help(_: Request<Shared>) -> tide::Result {
+    let mut response = Response::new(303);
+    response.insert_header("location", "/apihelp/index.html");
     Ok(response)
 }
 

@@ -184,6 +184,10 @@ pub(super) fn cluster() -> Fixed {
             mode: MaintenanceMode::None,
             total,
             free: total.minus(config.resources),
+            revocable: Resources {
+                cpus: MilliCpus(500),
+                ..Resources::default()
+            },
         }],
         counters: BTreeMap::from([("scheduler_resource_offers".to_owned(), 12)]),
     };
@@ -201,8 +205,13 @@ pub(super) struct Site {
 }
 
 pub(super) fn site(source: Fixed) -> Site {
+    site_with(source, |_| {})
+}
+
+/// The same with other choices.
+pub(super) fn site_with(source: Fixed, change: impl FnOnce(&mut HttpState)) -> Site {
     let (trigger, shutdown) = Shutdown::new();
-    let state = HttpState {
+    let mut state = HttpState {
         stats: Box::leak(Box::new(Registry::default())),
         stuck_after: Duration::from_millis(100),
         ..HttpState::new(
@@ -213,6 +222,7 @@ pub(super) fn site(source: Fixed) -> Site {
             Arc::new(trigger),
         )
     };
+    change(&mut state);
     Site {
         door: Door::new(App::new(state)),
         shutdown,

@@ -1,24 +1,20 @@
-//! What is stored, for people who look closer: `/state`, `/structdump`, `/utilization`, `/mname`.
+//! What is stored, for programs that look closer: `/state` and `/mname`.
 
 use super::path;
 use super::probe::plain;
 use super::state::Shared;
 use super::vars::json_response;
 use crate::base::frame;
-use crate::domain::quota;
-use crate::model::{JobKey, Resources, ScheduledTask, TaskConfig, TaskId};
-use crate::storage::Tables;
+use crate::model::{JobKey, ScheduledTask, TaskConfig};
 use crate::thrift::Value as Thrift;
-use crate::thrift::convert::{
-    job_configuration_to_wire, scheduled_task_to_wire, task_config_to_wire,
-};
+use crate::thrift::convert::task_config_to_wire;
 use crate::thrift::protocol::plain_json;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use tide::{Request, Response};
 
 /// A value of the API as JSON.
-fn json_of(value: &impl Thrift) -> Value {
+pub(super) fn json_of(value: &impl Thrift) -> Value {
     serde_json::from_slice(&plain_json::to_bytes(value)).expect("what was written as JSON is JSON")
 }
 
@@ -60,48 +56,9 @@ pub(super) async fn state(request: Request<Shared>) -> tide::Result {
     )
 }
 
-pub(super) async fn struct_usage(_: Request<Shared>) -> tide::Result {
-    Ok(plain(
-        400,
-        "Give a path such as:\n/structdump/task/{task_id}\n/structdump/cron/{role}/{environment}/{job}\n",
-    ))
-}
-
-pub(super) async fn struct_task(request: Request<Shared>) -> tide::Result {
-    let id = TaskId::new(&path::parameter(&request, "task")?);
-    let tables = request.state().config.source.tables();
-    Ok(dump(
-        tables
-            .task(&id)
-            .map(|task| json_of(&scheduled_task_to_wire(task))),
-    ))
-}
-
-pub(super) async fn struct_cron(request: Request<Shared>) -> tide::Result {
-    let tables = request.state().config.source.tables();
-    let cron = job_key(&request)?.and_then(|key| tables.cron_job(&key).cloned());
-    Ok(dump(cron.map(|cron| {
-        json_of(&job_configuration_to_wire(&cron.job))
-    })))
-}
-
-fn dump(entity: Option<Value>) -> Response {
-    match entity {
-        Some(value) => plain(200, format!("{value:#}\n")),
-        None => plain(404, "Entity not found\n"),
-    }
-}
-
-fn job_key(request: &Request<Shared>) -> tide::Result<Option<JobKey>> {
+pub(super) fn job_key(request: &Request<Shared>) -> tide::Result<Option<JobKey>> {
     let part = |name| path::parameter(request, name);
     Ok(JobKey::new(&part("role")?, &part("environment")?, &part("job")?).ok())
-}
-
-pub(super) async fn mname_usage(_: Request<Shared>) -> tide::Result {
-    Ok(plain(
-        400,
-        "Give a path such as:\n/mname/{role}/{environment}/{job}/{instance}[/{path}]\n",
-    ))
 }
 
 /// Sends the caller to the web port of a running instance.
@@ -148,96 +105,4 @@ fn door_of(task: &ScheduledTask) -> Result<(&str, u16), String> {
         (Some(host), Some(port)) => Ok((host, port)),
         _ => Err("The task does not have a registered http port.\n".to_owned()),
     }
-}
-
-/// What is counted by `/utilization`.
-const METRICS: [(&str, &str); 4] = [
-    ("total_consumed", "Total consumed"),
-    ("dedicated_consumed", "Dedicated consumed"),
-    ("quota_consumed", "Quota consumed"),
-    ("free_pool_consumed", "Free pool consumed"),
-];
-
-/// Whether a task counts under a metric. Production work on shared machines is what quota limits.
-fn counts(metric: &str, task: &ScheduledTask) -> bool {
-    let dedicated = quota::is_dedicated(&task.config);
-    let production = task.config.production;
-    match metric {
-        "dedicated_consumed" => dedicated,
-        "quota_consumed" => !dedicated && production,
-        "free_pool_consumed" => !dedicated && !production,
-        _ => true,
-    }
-}
-
-/// Sums of active tasks under a metric, by what `name` gives.
-fn sums(
-    tables: &Tables,
-    metric: &str,
-    name: impl Fn(&ScheduledTask) -> Option<String>,
-) -> BTreeMap<String, Resources> {
-    let mut sums: BTreeMap<String, Resources> = BTreeMap::new();
-    let active = tables.tasks().filter(|task| task.status.is_active());
-    for task in active.filter(|task| counts(metric, task)) {
-        if let Some(name) = name(task) {
-            let sum = sums.entry(name).or_default();
-            *sum = sum.plus(task.config.resources);
-        }
-    }
-    sums
-}
-
-fn rows(sums: impl IntoIterator<Item = (String, Resources)>) -> String {
-    let mut text = format!(
-        "{:<40} {:>10} {:>12} {:>12}\n",
-        "", "CPU", "RAM (MB)", "Disk (MB)"
-    );
-    for (name, sum) in sums {
-        let cores = sum.cpus.0 / 1000;
-        text.push_str(&format!(
-            "{name:<40} {cores:>10} {:>12} {:>12}\n",
-            sum.ram_mb, sum.disk_mb
-        ));
-    }
-    text
-}
-
-pub(super) async fn utilization(request: Request<Shared>) -> tide::Result {
-    let tables = request.state().config.source.tables();
-    let all = METRICS.iter().map(|(metric, title)| {
-        let sum = sums(&tables, metric, |_| Some(String::new()));
-        (
-            (*title).to_owned(),
-            sum.into_values().next().unwrap_or_default(),
-        )
-    });
-    Ok(plain(200, rows(all)))
-}
-
-fn metric_of(request: &Request<Shared>) -> tide::Result<Option<&'static str>> {
-    let asked = path::parameter(request, "metric")?.to_ascii_lowercase();
-    let known = METRICS.iter().find(|(metric, _)| *metric == asked);
-    Ok(known.map(|(metric, _)| *metric))
-}
-
-pub(super) async fn utilization_by_role(request: Request<Shared>) -> tide::Result {
-    let Some(metric) = metric_of(&request)? else {
-        return Ok(plain(400, "Invalid metric type.\n"));
-    };
-    let tables = request.state().config.source.tables();
-    let role = |task: &ScheduledTask| Some(task.job().role().to_owned());
-    Ok(plain(200, rows(sums(&tables, metric, role))))
-}
-
-pub(super) async fn utilization_by_job(request: Request<Shared>) -> tide::Result {
-    let Some(metric) = metric_of(&request)? else {
-        return Ok(plain(400, "Invalid metric type.\n"));
-    };
-    let role = path::parameter(&request, "role")?;
-    let tables = request.state().config.source.tables();
-    let job = |task: &ScheduledTask| {
-        let key = task.job();
-        (key.role() == role).then(|| key.name().to_owned())
-    };
-    Ok(plain(200, rows(sums(&tables, metric, job))))
 }

@@ -30,6 +30,8 @@ mod threads;
 mod vars;
 
 #[cfg(test)]
+mod endpoints_tests;
+#[cfg(test)]
 mod fixture;
 #[cfg(test)]
 mod routes_tests;

@@ -52,6 +52,7 @@ pub(super) fn server(app: Shared) -> Server<Shared> {
     server.at("/metrics").get(metrics::metrics);
     server.at("/graphdata").get(graph::data);
     server.at("/graphview").get(graph::view);
+    server.at("/graphview/index.html").get(graph::view);
     server.at("/services").get(threads::services);
     server.at("/threads").get(threads::threads);
     server.at("/contention").get(threads::contention);
@@ -63,8 +64,15 @@ pub(super) fn server(app: Shared) -> Server<Shared> {
     server.at("/cron").get(cron::cron);
     server.at("/maintenance").get(tables::maintenance);
     // COMPAT: a GET is read as a call as well.
-    server.at("/api").get(api::thrift).post(api::thrift);
+    server
+        .at("/api")
+        .get(api::thrift)
+        .post(api::thrift)
+        .options(api::options);
+    server.at("/apibeta").get(api::to_help);
     server.at("/apibeta/:method").post(api::json);
+    server.at("/apihelp").get(pages::methods);
+    server.at("/apihelp/index.html").get(pages::methods);
     server.at("/agents").get(pages::machines);
     server.at("/slaves").get(pages::machines);
     server.at("/agents/:host").get(pages::machine);
@@ -91,21 +99,19 @@ pub(super) fn server(app: Shared) -> Server<Shared> {
 /// What is stored, for people who look closer.
 fn inspecting(server: &mut Server<Shared>) {
     server.at("/state").get(inspect::state);
-    server.at("/structdump").get(inspect::struct_usage);
-    server
-        .at("/structdump/task/:task")
-        .get(inspect::struct_task);
+    server.at("/structdump").get(pages::struct_usage);
+    server.at("/structdump/task/:task").get(pages::struct_task);
     server
         .at("/structdump/cron/:role/:environment/:job")
-        .get(inspect::struct_cron);
-    server.at("/utilization").get(inspect::utilization);
+        .get(pages::struct_cron);
+    server.at("/utilization").get(pages::utilization);
     server
         .at("/utilization/:metric")
-        .get(inspect::utilization_by_role);
+        .get(pages::utilization_by_role);
     server
         .at("/utilization/:metric/:role")
-        .get(inspect::utilization_by_job);
-    server.at("/mname").get(inspect::mname_usage);
+        .get(pages::utilization_by_job);
+    server.at("/mname").get(pages::mname_usage);
     for path in [
         "/mname/:role/:environment/:job/:instance",
         "/mname/:role/:environment/:job/:instance/*forward",

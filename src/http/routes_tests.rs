@@ -360,15 +360,27 @@ fn what_is_stored_can_be_looked_at() {
     assert_eq!(site.get("/structdump").0, 400);
     let (status, _, body) = site.get("/structdump/task/web-0");
     assert_eq!(status, 200);
-    assert!(body.contains("\"taskId\": \"web-0\""), "{body}");
+    assert!(
+        body.contains("&quot;taskId&quot;: &quot;web-0&quot;"),
+        "{body}"
+    );
     for gone in ["/structdump/task/no", "/structdump/cron/a/b/c"] {
-        assert_eq!(site.get(gone).2, "Entity not found\n", "{gone}");
+        let (status, _, body) = site.get(gone);
+        assert_eq!(status, 404);
+        assert!(body.contains("Entity not found"), "{gone}: {body}");
     }
 
     let (_, _, body) = site.get("/utilization");
-    assert_eq!(body.lines().count(), 5, "{body}");
+    assert_eq!(body.matches("<tr>").count(), 5, "{body}");
+    assert!(
+        body.contains("href=\"/utilization/quota_consumed\""),
+        "{body}"
+    );
     let (_, _, body) = site.get("/utilization/TOTAL_consumed/www-data");
-    assert!(body.contains("\nweb "), "{body}");
+    assert!(
+        body.contains("<td>web</td>") && body.contains(">3072<"),
+        "{body}"
+    );
     assert_eq!(site.get("/utilization/odd").0, 400);
 }
 

@@ -5,6 +5,7 @@ use super::graph::Series;
 use super::process::ProcessClock;
 use crate::base::clock::Instant;
 use crate::base::stats::{self, Registry};
+use crate::domain::tier::Tiers;
 use crate::rt::ShutdownTrigger;
 use crate::scheduler::{Handle, Lifecycle, View};
 use crate::storage::Tables;
@@ -97,6 +98,8 @@ pub struct HttpState {
     pub stats: &'static Registry,
     /// The value of `Access-Control-Allow-Origin` on `/api`, if any (`-enable_cors_for`).
     pub cors_origin: Option<String>,
+    /// The tiers of the cluster, for `/tiers`.
+    pub tiers: Tiers,
     /// The port of the agents' pages, for links; upstream's is 1338.
     pub observer_port: u16,
     /// The scheduler's loop turns at least once a second; this long without a turn, it is stuck, and
@@ -122,6 +125,7 @@ impl HttpState {
             log_levels: Arc::new(NoLogLevels),
             stats: stats::global(),
             cors_origin: None,
+            tiers: Tiers::default(),
             observer_port: 1338,
             stuck_after: Duration::from_secs(30),
         }

@@ -36,17 +36,27 @@ fn offer(agent: &AgentView, framework: &str) -> Value {
         })
         .map(|(name, value)| json!({"name": name, "type": "TEXT", "text": {"value": value}}))
         .collect();
+    let mut resources = vec![
+        scalar("cpus", agent.free.cpus.as_cores().into()),
+        scalar("mem", agent.free.ram_mb.into()),
+        scalar("disk", agent.free.disk_mb.into()),
+        scalar("gpus", agent.free.gpus.into()),
+    ];
+    let shared = [
+        ("cpus", agent.revocable.cpus.as_cores()),
+        ("mem", agent.revocable.ram_mb as f64),
+    ];
+    for (name, amount) in shared.into_iter().filter(|(_, amount)| *amount > 0.0) {
+        let mut resource = scalar(name, amount.into());
+        resource["revocable"] = json!({});
+        resources.push(resource);
+    }
     json!({
         "id": {"value": format!("{}-{}", agent.agent, agent.session.0)},
         "framework_id": {"value": framework},
         "agent_id": {"value": agent.agent.as_str()},
         "hostname": agent.host,
-        "resources": [
-            scalar("cpus", agent.free.cpus.as_cores().into()),
-            scalar("mem", agent.free.ram_mb.into()),
-            scalar("disk", agent.free.disk_mb.into()),
-            scalar("gpus", agent.free.gpus.into()),
-        ],
+        "resources": resources,
         "attributes": attributes,
     })
 }
@@ -85,18 +95,14 @@ fn quota_json(quota: Resources) -> Value {
     })
 }
 
-/// The tiers that are built in; a file with others stops the start.
 pub(super) async fn tiers(request: Request<Shared>) -> tide::Result {
-    let tier = |preemptible, revocable| json!({"preemptible": preemptible, "revocable": revocable});
-    let tiers = json!({
-        "default": "preemptible",
-        "tiers": {
-            "preferred": tier(false, false),
-            "preemptible": tier(true, false),
-            "revocable": tier(true, true),
-        },
+    let tiers = &request.state().config.tiers;
+    let named = tiers.iter().map(|(name, tier)| {
+        let shown = json!({"preemptible": tier.preemptible, "revocable": tier.revocable});
+        (name.to_owned(), shown)
     });
-    json_response(&request, &tiers)
+    let shown = json!({ "default": tiers.default_name(), "tiers": named.collect::<Map<_, _>>() });
+    json_response(&request, &shown)
 }
 
 pub(super) async fn maintenance(request: Request<Shared>) -> tide::Result {

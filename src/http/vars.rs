@@ -1,6 +1,7 @@
 //! `/vars` and `/vars.json`.
 
 use super::state::Shared;
+use crate::base::clock;
 use crate::base::stats::Value;
 use crate::model::ScheduleStatus;
 use crate::scheduler::{Lifecycle, View};
@@ -11,12 +12,17 @@ use tide::{Request, Response};
 
 /// Every variable by name.
 pub(super) fn collect(app: &Shared) -> BTreeMap<String, Value> {
+    let start = clock::now();
     let (view, tables) = (app.config.source.view(), app.config.source.tables());
     let mut out = BTreeMap::new();
     show_tables(&tables, &mut out);
     show_view(&view, &mut out);
     out.append(&mut app.config.stats.snapshot());
     app.process.show(&mut out);
+    let took = clock::now().since(start);
+    let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+    let scrapes = app.config.stats.sliding("variable_scrape", "micros");
+    scrapes.record(micros);
     out
 }
 

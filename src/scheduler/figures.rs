@@ -3,7 +3,7 @@
 use super::handle::Handle;
 use crate::base::{clock, stats};
 use crate::domain::sla::{Wanted, Window, figures};
-use crate::domain::usage::{consumption, empty_slots};
+use crate::domain::usage::{Room, consumption, empty_slots};
 use crate::rt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -70,7 +70,11 @@ pub async fn publish_slots(handle: Handle, interval: Duration) {
         let view = handle.view();
         let start = clock::now();
         let agents = view.agents.iter().filter(|agent| agent.connected);
-        let machines = agents.map(|agent| (agent.attributes.as_slice(), agent.free));
+        let machines = agents.map(|agent| Room {
+            attributes: &agent.attributes,
+            free: agent.free,
+            revocable: agent.revocable,
+        });
         stats::global().sheet("slots", empty_slots(machines));
         timed("slot_size_counter_run", start);
         rt::sleep(interval).await;

@@ -2,8 +2,9 @@
 
 use super::admin::AdminCommand;
 use super::run::Reader;
-use crate::base::clock::Instant;
+use crate::base::clock::{self, Instant};
 use crate::base::frame;
+use crate::base::stats::{self, Sliding};
 use crate::model::{
     AgentId, AgentSession, Attribute, InstanceId, JobConfiguration, JobKey, MaintenanceMode,
     Resources, ScheduledTask, TaskConfig, TaskId,
@@ -13,7 +14,7 @@ use async_channel::{Receiver, Sender, TrySendError, bounded};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 use thiserror::Error;
 
@@ -190,6 +191,8 @@ pub struct AgentView {
     pub total: Resources,
     /// What is left of it, executors subtracted.
     pub free: Resources,
+    /// What is left beside it of what the machine may take back.
+    pub revocable: Resources,
 }
 
 /// The replica of a program that cannot read what the log holds: it accepts, and does not apply or lead.
@@ -298,6 +301,16 @@ impl Handle {
     ///
     /// Before the scheduler leads with all of its log read, and after it stopped.
     pub async fn read(&self) -> Result<Arc<Tables>, NotReady> {
+        static TIMED: OnceLock<Sliding> = OnceLock::new();
+        let timed =
+            TIMED.get_or_init(|| stats::global().sliding("mem_storage_read_operation", "nanos"));
+        let start = clock::now();
+        let read = self.read_confirmed().await;
+        timed.record_nanos(clock::now().since(start));
+        read
+    }
+
+    async fn read_confirmed(&self) -> Result<Arc<Tables>, NotReady> {
         // Nobody else can lead: what is committed here is all there is.
         let is_alone = (self.is_alone)();
         {

@@ -70,6 +70,19 @@ impl TaskQuery {
         JobKey::new(role.as_ref()?, env.as_ref()?, name.as_ref()?).ok()
     }
 
+    /// The index that a query goes by, as statistics name it.
+    pub fn index(&self) -> &'static str {
+        if !self.task_ids.is_empty() {
+            "by_id"
+        } else if !self.jobs.is_empty() || self.named_job().is_some() {
+            "by_job"
+        } else if !self.hosts.is_empty() {
+            "by_host"
+        } else {
+            "all"
+        }
+    }
+
     fn candidates<'a>(
         &'a self,
         tables: &'a Tables,

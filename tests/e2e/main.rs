@@ -6,6 +6,7 @@
     reason = "tests of real processes run in real time, say what they skip, and may stop at a surprise"
 )]
 
+mod answers;
 mod backup;
 mod chaos;
 mod cron;
@@ -17,6 +18,7 @@ mod job;
 mod links;
 mod maintenance;
 mod monit;
+mod names;
 mod outage;
 mod programs;
 mod statistics;

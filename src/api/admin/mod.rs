@@ -3,6 +3,7 @@
 use super::query::task_query;
 use super::respond::{self, Refusal};
 use super::{Api, Outcome, UNSECURE};
+use crate::base::stats;
 use crate::domain::quota;
 use crate::model::{MaintenanceMode, SlaPolicy, TaskId};
 use crate::scheduler::{AdminCommand, Command};
@@ -166,6 +167,9 @@ impl Api {
 
     pub(super) async fn maintenance_status(&self, args: &MaintenanceStatus) -> respond::Answer {
         let hosts = names(args.hosts.as_ref())?;
+        stats::global()
+            .counter("thrift_workload_maintenanceStatus")
+            .add(hosts.len() as u64);
         let tables = self.scheduler.read().await?;
         let statuses = statuses(&tables, &hosts);
         Ok(respond::found(ResponseResult::MaintenanceStatusResult(

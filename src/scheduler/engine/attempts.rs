@@ -88,6 +88,7 @@ impl Engine {
                 }
             };
             let Some(ports) = ports else {
+                step.means.count("schedule_attempts_failed", 1);
                 break;
             };
             step.assign(&task, &machine.agent, &machine.host, ports);

@@ -15,6 +15,7 @@ const PRUNE_AT_ONCE: usize = 1_000;
 
 impl Engine {
     pub(super) fn expire(&mut self, now: Now, timer: Timer) {
+        self.means.count("async_tasks_completed", 1);
         match timer {
             Timer::Affinity { place } => self.affinity_expires(now, &place),
             Timer::Agent { agent, session } => self.agent_gone(now, &agent, session),

@@ -33,6 +33,9 @@ pub(super) struct Pending {
     due: BTreeSet<(Instant, u64)>,
     next: u64,
     bucket: Bucket,
+    /// Whether a group whose turn it is waits for the rate of attempts.
+    is_blocked: bool,
+    blocks: u64,
 }
 
 impl Pending {
@@ -44,7 +47,14 @@ impl Pending {
             due: BTreeSet::new(),
             next: 0,
             bucket: Bucket::new(attempts_per_sec),
+            is_blocked: false,
+            blocks: 0,
         }
+    }
+
+    /// How often a group had to wait for the rate of attempts.
+    pub(super) fn blocks(&self) -> u64 {
+        self.blocks
     }
 
     /// Adds a task to its group. A new group waits for `penalty`; an old one keeps its own.
@@ -110,7 +120,13 @@ impl Pending {
     /// A group whose turn it is, if the rate of attempts allows one more.
     pub(super) fn take_due(&mut self, now: Instant) -> Option<u64> {
         let (due, id) = *self.due.first()?;
-        (due <= now && self.bucket.take(now)).then_some(id)
+        if due > now {
+            return None;
+        }
+        let taken = self.bucket.take(now);
+        self.blocks += u64::from(!taken && !self.is_blocked);
+        self.is_blocked = !taken;
+        taken.then_some(id)
     }
 
     /// When [`Pending::take_due`] will give something.
@@ -192,6 +208,18 @@ impl Bucket {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_wait_for_the_rate_is_counted_once() {
+        let mut pending = Pending::new(1);
+        let at = |ms: u64| Instant::from_nanos(ms * 1_000_000);
+        assert_eq!((pending.take_due(at(1)), pending.blocks()), (None, 0));
+        pending.due.insert((at(0), 7));
+        while pending.take_due(at(5_000)).is_some() {}
+        assert_eq!((pending.take_due(at(5_001)), pending.blocks()), (None, 1));
+        assert_eq!(pending.take_due(at(9_000)), Some(7));
+        assert_eq!(pending.blocks(), 1);
+    }
 
     #[test]
     fn attempts_come_in_a_burst_and_then_at_the_rate() {

@@ -251,6 +251,8 @@ impl Engine {
         );
         step.means
             .count("preemptor_slot_validation_successful", good);
+        let unmatched = waiting.len().saturating_sub(kept.len()) as u64;
+        step.means.count("preemptor_unmatched_tasks", unmatched);
         let done = step.done();
         let found = kept.len();
         for agent in kept {

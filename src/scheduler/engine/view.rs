@@ -16,15 +16,19 @@ impl Engine {
             penalty: group.penalty,
             reasons: group.nearest.reasons(),
         });
-        let agents = self.book.iter().map(|machine| AgentView {
-            agent: machine.agent.clone(),
-            session: machine.session,
-            host: machine.host.to_string(),
-            connected: machine.connected,
-            attributes: machine.attributes.clone(),
-            mode: machine.mode,
-            total: machine.total,
-            free: self.revocable.left(&self.head, machine, options).own,
+        let agents = self.book.iter().map(|machine| {
+            let left = self.revocable.left(&self.head, machine, options);
+            AgentView {
+                agent: machine.agent.clone(),
+                session: machine.session,
+                host: machine.host.to_string(),
+                connected: machine.connected,
+                attributes: machine.attributes.clone(),
+                mode: machine.mode,
+                total: machine.total,
+                free: left.own,
+                revocable: left.revocable,
+            }
         });
         View {
             pending: pending.collect(),
@@ -61,15 +65,24 @@ impl Engine {
         all.insert("quartz_scheduler_running".into(), leads);
         all.insert("cron_jobs_loaded".into(), leads);
         all.insert("timeout_queue_size".into(), count(self.timers.len()));
+        let blocks = i64::try_from(self.pending.blocks()).unwrap_or(i64::MAX);
+        all.insert("schedule_attempts_blocks".into(), blocks);
+        let hosts = self.head.loaded_agents().count();
+        all.insert("task_store_index_host_items".into(), count(hosts));
         all
+    }
+
+    /// What was counted under a name so far.
+    pub fn counted(&self, name: &str) -> u64 {
+        let count = self.means.counters.get(name).copied().unwrap_or(0);
+        u64::try_from(count).unwrap_or(0)
     }
 }
 
 /// Counters that are there from the start, so that those who watch them find them.
 const STANDING: &[&str] = &[
+    "async_tasks_completed",
     "missing_maintenance_request",
-    "scheduled_task_penalty_ms_total",
-    "scheduled_task_penalty_events",
     "offers_rescinded",
     "assigner_launch_failures",
     "preemptor_slot_search_attempts_for_non_prod",
@@ -83,6 +96,7 @@ const STANDING: &[&str] = &[
     "preemptor_task_processor_runs",
     "preemptor_tasks_preempted_non_prod",
     "preemptor_tasks_preempted_prod",
+    "preemptor_unmatched_tasks",
     "cron_job_collisions",
     "cron_job_concurrent_runs",
     "cron_job_launch_failures",
@@ -94,6 +108,7 @@ const STANDING: &[&str] = &[
     "reservation_cache_expiration_removals",
     "reservation_cache_explicit_removals",
     "reservation_cache_removals",
+    "schedule_attempts_failed",
     "schedule_attempts_fired",
     "schedule_attempts_no_match",
     "scheduler_illegal_task_state_transitions",
@@ -113,6 +128,7 @@ const STANDING: &[&str] = &[
     "sla_coordinator_success",
     "sla_coordinator_user_errors",
     "slaves_lost",
+    "task_lost_SOURCE_SLAVE",
     "task_kill_retries",
     "tasks_pruned",
     "timed_out_tasks",

@@ -58,6 +58,7 @@ impl<L: LogPort> Loop<L> {
             registered_by: self.options.awaits_master.map(|delay| now.mono + delay),
             hand_over: HandOver::No,
         });
+        self.timed.leads(now.mono);
         self.enter(Lifecycle::LeaderAwaitingRegistration);
         if self.options.awaits_master.is_none() {
             self.driver.lead(ballot.round);

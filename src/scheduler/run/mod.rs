@@ -18,6 +18,7 @@ mod reads;
 mod shown;
 #[cfg(test)]
 mod tests;
+mod timed;
 mod writer;
 
 use super::admin::{Answered, Question, Ruling};
@@ -41,6 +42,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use thiserror::Error;
+use timed::{Kind, Timed};
 use writer::Write;
 
 /// How much of each queue one turn takes.
@@ -177,6 +179,7 @@ pub fn start<L: LogPort>(
         outdated: None,
         replies: BTreeMap::new(),
         latency: Latency::default(),
+        timed: Timed::default(),
         next_token: 0,
         shown: Instant::ZERO,
         view_pause: VIEW_INTERVAL,
@@ -210,6 +213,7 @@ struct Loop<L> {
     outdated: Option<u32>,
     replies: BTreeMap<u64, Sender<Result<Reply, SubmitError>>>,
     latency: Latency,
+    timed: Timed,
     next_token: u64,
     /// When the view was last made.
     shown: Instant,
@@ -331,9 +335,21 @@ impl<L: LogPort> Loop<L> {
                 let command = &submission.command;
                 self.engine
                     .handle_command(now, self.next_token, request, command);
+                self.timed.taken(Kind::Change, now.mono);
             }
             Input::Answered(answered) => self.engine.handle_answered(now, &answered),
-            Input::Driver(event) => self.engine.handle_driver(now, event),
+            Input::Driver(event) => {
+                let kind = match &event {
+                    DriverEvent::AgentDown { .. } => Kind::Change,
+                    DriverEvent::AgentUp { .. } => Kind::Offer,
+                    DriverEvent::Status { report, .. } => {
+                        self.timed.delivered(now.wall, report.at);
+                        Kind::StatusUpdate
+                    }
+                };
+                self.engine.handle_driver(now, event);
+                self.timed.taken(kind, now.mono);
+            }
             Input::Log(event) => self.take_log(event)?,
             Input::HandedOver(well) => self.handed_over(well),
             // Does not change what is shown.
@@ -371,6 +387,9 @@ impl<L: LogPort> Loop<L> {
                 ..
             } => {
                 self.latency.learned(clock::now(), ticket);
+                if ticket.is_none() {
+                    self.timed.read(payload.len());
+                }
                 self.learn(position, ticket, &payload)?;
                 if self.term.is_some() && !self.engine.is_leading() {
                     self.stand_down();
@@ -386,6 +405,7 @@ impl<L: LogPort> Loop<L> {
                     self.replica = shown::replica_name(status);
                 }
                 if self.lifecycle == Lifecycle::PreparingStorage {
+                    self.timed.prepared();
                     self.enter(Lifecycle::StoragePrepared);
                 }
             }
@@ -406,7 +426,7 @@ impl<L: LogPort> Loop<L> {
         let now = clock::both();
         self.stale |= self.engine.deadline() <= now.mono;
         self.look_at_level();
-        self.engine.handle_timeout(now);
+        self.do_what_is_due(now);
         self.engine.seal();
         while let Some(effect) = self.engine.poll_effect() {
             self.carry_out(effect)?;
@@ -446,11 +466,13 @@ impl<L: LogPort> Loop<L> {
             }
             Effect::Restored => return Err(RunError::Restored),
             Effect::Snapshot(tables) => {
+                self.timed.snapshot_begins();
                 if let Some(backups) = &self.options.backups {
                     backups.offer(tables);
                 }
             }
             Effect::Truncate { position } => {
+                self.timed.snapshot_ends();
                 if let Some(ballot) = self.ballot() {
                     let to = Position(position + 1);
                     self.write(Write::Truncate { ballot, to })?;

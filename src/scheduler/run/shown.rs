@@ -18,6 +18,10 @@ impl<L: LogPort> Loop<L> {
             Some(_) => Some(self.options.address.clone()),
             None => self.elsewhere.as_ref().map(|leader| leader.http.clone()),
         };
+        let waiting = i64::try_from(self.inputs.driver.len()).unwrap_or(i64::MAX);
+        view.counters
+            .insert("status_updates_queue_size".into(), waiting);
+        self.show_sums();
         for state in Lifecycle::ALL {
             let name = format!("scheduler_lifecycle_{state}");
             view.counters

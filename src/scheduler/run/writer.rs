@@ -3,6 +3,7 @@
 //! A fiber of its own, since the log makes appenders wait for whoever receives its events, which is the
 //! scheduler's loop.
 
+use crate::base::{clock, stats};
 use crate::replog::{AppendError, Ballot, Position};
 use crate::scheduler::port::LogPort;
 use async_channel::{Receiver, Sender};
@@ -55,7 +56,16 @@ pub(super) async fn write<L: LogPort>(
                 }
             }
             Write::Truncate { ballot, to } => {
-                if let Err(error) = log.truncate(ballot, to).await {
+                let start = clock::now();
+                let truncated = log.truncate(ballot, to).await;
+                let took = clock::now().since(start);
+                stats::global()
+                    .sliding("scheduler_log_native_truncate", "nanos")
+                    .record_nanos(took);
+                if let Err(error) = truncated {
+                    stats::global()
+                        .counter("scheduler_log_native_truncate_failures")
+                        .increment();
                     log::warn!("the log was not truncated to {to}: {error}");
                 }
             }
