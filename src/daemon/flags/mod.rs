@@ -552,6 +552,27 @@ mod tests {
     }
 
     #[test]
+    fn a_flag_that_works_is_read_somewhere() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src/daemon");
+        let files = std::fs::read_dir(folder)
+            .unwrap()
+            .map(|entry| entry.unwrap().path());
+        let sources = files.filter(|path| path.extension().is_some_and(|end| end == "rs"));
+        let text: String = sources
+            .map(|path| std::fs::read_to_string(path).unwrap())
+            .collect();
+        for flag in SCHEDULER_FLAGS {
+            let name = format!("\"{}\"", flag.name);
+            let works = flag.standing == Standing::Works;
+            assert!(
+                !works || text.contains(&name),
+                "-{} is said to work",
+                flag.name
+            );
+        }
+    }
+
+    #[test]
     fn a_flag_works_or_is_accepted_with_one_warning_or_stops_the_start() {
         for (name, _) in upstream() {
             let flag = find(SCHEDULER_FLAGS, name).unwrap();

@@ -450,6 +450,37 @@ fn batches_pause_by_themselves_and_go_on_when_told() {
 }
 
 #[test]
+fn batches_of_growing_size_pause_in_between_whoever_leads() {
+    for loses_leader in [false, true] {
+        let mut world = with_job(6);
+        let mut settings = settings(1);
+        settings.strategy = UpdateStrategy::VariableBatch {
+            group_sizes: vec![1, 2, 3],
+            autopause: true,
+        };
+        let update = world.started(&start(version("j", 1), 6, settings));
+        for done in [1, 3, 6] {
+            world.run_all();
+            world.pass(Duration::from_secs(22));
+            if loses_leader {
+                world.crash(0);
+                world.agent_up("a");
+            }
+            world.calm();
+            let expected = if done < 6 {
+                S::RollForwardPaused
+            } else {
+                S::RolledForward
+            };
+            assert_eq!((world.state(&update), world.has("j", 1)), (expected, done));
+            if done < 6 {
+                world.ask(&change(&update, UpdateChange::Resume));
+            }
+        }
+    }
+}
+
+#[test]
 fn old_updates_are_forgotten_for_good() {
     let mut world = with_job(1);
     for version_ in 1..=13 {
