@@ -106,6 +106,14 @@ impl Door {
         }
     }
 
+    /// Whether the site that a request comes from may call the API, and the request does.
+    fn invites(&self, request: &http1::Request) -> bool {
+        let origin = request.headers.first("origin");
+        let invited = self.app.config.cors_origin.as_deref();
+        let knows = invited.is_some_and(|invited| invited == "*" || Some(invited) == origin);
+        knows && request.path().trim_end_matches('/') == "/api"
+    }
+
     /// The answer to requests that no route should see.
     fn turn_away(&self, request: &http1::Request) -> Option<http1::Response> {
         if request.headers.first("bypass-leader-redirect").is_none()
@@ -119,7 +127,7 @@ impl Door {
         let from_elsewhere = request.headers.first("sec-fetch-site") == Some("cross-site");
         if from_elsewhere
             && !matches!(request.method, Method::Get | Method::Head | Method::Options)
-            && self.app.config.cors_origin.is_none()
+            && !self.invites(request)
         {
             return Some(http1::Response::text(
                 403,

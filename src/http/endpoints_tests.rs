@@ -1,7 +1,7 @@
 //! Every endpoint that operators and scripts of upstream's know, in one table: what it answers to a GET, in
 //! which type. Beside each row is the test that looks closer, if there is one.
 
-use super::fixture::{cluster, open, site, site_with};
+use super::fixture::{Site, cluster, open, site, site_with};
 use crate::net::http1::{Answer, Body, Method};
 
 const TEXT: &str = "text/plain";
@@ -168,7 +168,7 @@ fn pages_of_other_sites_may_call_the_api_if_the_flag_says_so() {
     let open_site = site_with(cluster(), |state| state.cors_origin = origin);
     let closed_site = site(cluster());
     for method in [Method::Options, Method::Get, Method::Post, Method::Head] {
-        let headers_of = |site: &super::fixture::Site, path| {
+        let headers_of = |site: &Site, path| {
             let headers = [
                 ("Sec-Fetch-Site", "same-site"),
                 ("Origin", "http://here.example"),
@@ -197,6 +197,27 @@ fn pages_of_other_sites_may_call_the_api_if_the_flag_says_so() {
             );
         }
     }
+}
+
+#[test]
+fn other_sites_may_post_to_the_api_alone_and_only_those_that_are_named() {
+    let here = "http://here.example";
+    let invited = |origin: &str| {
+        let origin = Some(origin.to_owned());
+        site_with(cluster(), |state| state.cors_origin = origin)
+    };
+    let post = |site: &Site, path: &str, origin: &str| {
+        let headers = [("Sec-Fetch-Site", "cross-site"), ("Origin", origin)];
+        open(site.ask(Method::Post, path, &headers, b"")).0
+    };
+    let site = invited(here);
+    assert_eq!(post(&site, "/api", here), 200);
+    assert_eq!(post(&site, "/api", "http://elsewhere.example"), 403);
+    for path in ["/quitquitquit", "/logconfig", "/apibeta/killTasks"] {
+        assert_eq!(post(&site, path, here), 403, "{path}");
+    }
+    assert!(!site.shutdown.is_fired());
+    assert_eq!(post(&invited("*"), "/api", "http://elsewhere.example"), 200);
 }
 
 #[test]
