@@ -271,4 +271,12 @@ fn offers_show_what_a_machine_may_take_back_apart() {
     assert_eq!(shared.len(), 1, "{body}");
     assert_eq!(shared[0]["scalar"]["value"], 0.5);
     assert_eq!(own[0]["scalar"]["value"], 3.75);
+    // One of four ports is taken.
+    let ports = own
+        .iter()
+        .find(|resource| resource["name"] == "ports")
+        .unwrap();
+    let expected =
+        serde_json::json!([{"begin": 30_999, "end": 30_999}, {"begin": 31_001, "end": 31_002}]);
+    assert_eq!(ports["ranges"]["range"], expected);
 }

@@ -8,7 +8,7 @@ use crate::base::clock::{self, Instant, Timestamp};
 use crate::base::stats::Registry;
 use crate::model::{
     AgentId, AgentSession, Attribute, Container, ExecutorConfig, JobKey, MaintenanceMode,
-    MilliCpus, Resources, ScheduleStatus, TaskConfig, TaskEvent, TaskId,
+    MilliCpus, PortRange, Ports, Resources, ScheduleStatus, TaskConfig, TaskEvent, TaskId,
 };
 use crate::net::http1::{Answer, Body, Handler, Headers, Method, Request, Response, Version};
 use crate::rt::{self, Shutdown};
@@ -183,6 +183,10 @@ pub(super) fn cluster() -> Fixed {
             }],
             mode: MaintenanceMode::None,
             total,
+            ports: Ports(vec![PortRange {
+                first: 30_999,
+                last: 31_002,
+            }]),
             free: total.minus(config.resources),
             revocable: Resources {
                 cpus: MilliCpus(500),

@@ -4,9 +4,11 @@
 use super::path;
 use super::state::Shared;
 use super::vars::json_response;
-use crate::model::{MaintenanceMode, Resources};
+use crate::model::{MaintenanceMode, PortRange, Resources};
 use crate::scheduler::handle::{AgentView, PendingGroup};
+use crate::storage::Tables;
 use serde_json::{Map, Value, json};
+use std::collections::BTreeSet;
 use tide::Request;
 
 pub(super) async fn offers(request: Request<Shared>) -> tide::Result {
@@ -17,13 +19,13 @@ pub(super) async fn offers(request: Request<Shared>) -> tide::Result {
         .agents
         .iter()
         .filter(|agent| agent.connected)
-        .map(|agent| offer(agent, framework))
+        .map(|agent| offer(agent, &free_ports(agent, &tables), framework))
         .collect();
     json_response(&request, &Value::Array(offers))
 }
 
 /// An offer in the shape of Mesos' message.
-fn offer(agent: &AgentView, framework: &str) -> Value {
+fn offer(agent: &AgentView, ports: &[PortRange], framework: &str) -> Value {
     let scalar = |name: &str, value: Value| json!({"name": name, "type": "SCALAR", "scalar": {"value": value}, "role": "*"});
     let attributes: Vec<Value> = agent
         .attributes
@@ -51,6 +53,13 @@ fn offer(agent: &AgentView, framework: &str) -> Value {
         resource["revocable"] = json!({});
         resources.push(resource);
     }
+    if !ports.is_empty() {
+        let range = |range: &PortRange| json!({"begin": range.first, "end": range.last});
+        let ranges: Vec<Value> = ports.iter().map(range).collect();
+        let ranges = json!({ "range": ranges });
+        let ports = json!({"name": "ports", "type": "RANGES", "ranges": ranges, "role": "*"});
+        resources.push(ports);
+    }
     json!({
         "id": {"value": format!("{}-{}", agent.agent, agent.session.0)},
         "framework_id": {"value": framework},
@@ -59,6 +68,23 @@ fn offer(agent: &AgentView, framework: &str) -> Value {
         "resources": resources,
         "attributes": attributes,
     })
+}
+
+/// The ports of a machine that no task has.
+fn free_ports(agent: &AgentView, tables: &Tables) -> Vec<PortRange> {
+    let load = tables.load(&agent.agent);
+    let taken: BTreeSet<u16> = load.into_iter().flat_map(|load| load.ports()).collect();
+    let mut ranges: Vec<PortRange> = Vec::new();
+    for port in agent.ports.free(&taken) {
+        match ranges.last_mut() {
+            Some(last) if last.last.checked_add(1) == Some(port) => last.last = port,
+            _ => ranges.push(PortRange {
+                first: port,
+                last: port,
+            }),
+        }
+    }
+    ranges
 }
 
 pub(super) async fn pending(request: Request<Shared>) -> tide::Result {

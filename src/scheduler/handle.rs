@@ -6,7 +6,7 @@ use crate::base::clock::{self, Instant};
 use crate::base::frame;
 use crate::base::stats::{self, Sliding};
 use crate::model::{
-    AgentId, AgentSession, Attribute, InstanceId, JobConfiguration, JobKey, MaintenanceMode,
+    AgentId, AgentSession, Attribute, InstanceId, JobConfiguration, JobKey, MaintenanceMode, Ports,
     Resources, ScheduledTask, TaskConfig, TaskId,
 };
 use crate::storage::Tables;
@@ -189,6 +189,8 @@ pub struct AgentView {
     pub mode: MaintenanceMode,
     /// All it gives to tasks.
     pub total: Resources,
+    /// The ports it gives out, taken ones included.
+    pub ports: Ports,
     /// What is left of it, executors subtracted.
     pub free: Resources,
     /// What is left beside it of what the machine may take back.

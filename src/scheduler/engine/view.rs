@@ -26,6 +26,7 @@ impl Engine {
                 attributes: machine.attributes.clone(),
                 mode: machine.mode,
                 total: machine.total,
+                ports: machine.ports.clone(),
                 free: left.own,
                 revocable: left.revocable,
             }
