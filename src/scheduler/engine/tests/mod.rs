@@ -13,4 +13,5 @@ mod scenarios;
 mod storm;
 mod update_storm;
 mod updates;
+mod words;
 mod world;
