@@ -118,10 +118,18 @@ impl Door {
     fn turn_away(&self, request: &http1::Request) -> Option<http1::Response> {
         if request.headers.first("bypass-leader-redirect").is_none()
             && routes::is_leader_only(request.path())
-            && let Leadership::Other(leader) = self.app.leadership()
         {
-            let location = format!("http://{leader}{}", request.target);
-            return Some(http1::Response::empty(307).with("location", location));
+            match self.app.leadership() {
+                Leadership::Other(leader) => {
+                    let location = format!("http://{leader}{}", request.target);
+                    return Some(http1::Response::empty(307).with("location", location));
+                }
+                Leadership::Nobody if routes::is_table(request.path()) => {
+                    let why = "There is no leading scheduler or the leader is unknown.\n";
+                    return Some(http1::Response::text(503, why).with("retry-after", "1"));
+                }
+                Leadership::Here | Leadership::Nobody => {}
+            }
         }
         // A page of another site may make a browser post here with its user's access to this network.
         let from_elsewhere = request.headers.first("sec-fetch-site") == Some("cross-site");

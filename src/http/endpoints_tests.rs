@@ -1,8 +1,11 @@
 //! Every endpoint that operators and scripts of upstream's know, in one table: what it answers to a GET, in
 //! which type. Beside each row is the test that looks closer, if there is one.
 
-use super::fixture::{Site, cluster, open, site, site_with};
+use super::fixture::{Fixed, Site, cluster, open, site, site_with};
+use crate::base::clock::Instant;
 use crate::net::http1::{Answer, Body, Method};
+use crate::scheduler::{Lifecycle, View};
+use std::sync::Arc;
 
 const TEXT: &str = "text/plain";
 const JSON: &str = "application/json";
@@ -218,6 +221,49 @@ fn other_sites_may_post_to_the_api_alone_and_only_those_that_are_named() {
     }
     assert!(!site.shutdown.is_fired());
     assert_eq!(post(&invited("*"), "/api", "http://elsewhere.example"), 200);
+}
+
+#[test]
+fn without_a_leader_no_empty_table_is_shown() {
+    let view = View {
+        lifecycle: Lifecycle::StoragePrepared,
+        ..View::default()
+    };
+    let site = site(Fixed {
+        tables: Arc::default(),
+        view: Arc::new(view),
+        last_turn: Instant::ZERO,
+    });
+    for path in [
+        "/offers",
+        "/quotas?role=a",
+        "/maintenance",
+        "/state",
+        "/cron",
+        "/utilization",
+    ] {
+        let (status, headers, body) = site.get(path);
+        assert_eq!(status, 503, "{path}");
+        assert!(headers.contains("retry-after: 1\n"), "{headers}");
+        assert!(body.starts_with("There is no leading scheduler"), "{body}");
+        let bypass = [("Bypass-Leader-Redirect", "")];
+        assert_eq!(
+            open(site.ask(Method::Get, path, &bypass, b"")).0,
+            200,
+            "{path}"
+        );
+    }
+    // These say so themselves.
+    for path in [
+        "/scheduler",
+        "/updates",
+        "/agents",
+        "/api",
+        "/vars",
+        "/health",
+    ] {
+        assert_eq!(site.get(path).0, 200, "{path}");
+    }
 }
 
 #[test]

@@ -27,6 +27,25 @@ pub(super) fn is_leader_only(path: &str) -> bool {
     LEADER_ONLY.iter().any(|prefix| path.starts_with(prefix))
 }
 
+/// Of [`LEADER_ONLY`], those whose answers programs read: what a scheduler has that follows nobody would
+/// look like an empty cluster. People get their pages, which say so, and the API says it in its own way.
+const TABLES: [&str; 9] = [
+    "/cron",
+    "/maintenance",
+    "/mname",
+    "/offers",
+    "/pendingtasks",
+    "/quotas",
+    "/state",
+    "/tiers",
+    "/utilization",
+];
+
+/// Whether programs read the answer to this path, which is the leader's to give.
+pub(super) fn is_table(path: &str) -> bool {
+    TABLES.iter().any(|prefix| path.starts_with(prefix))
+}
+
 /// Whether monitors ask it: answered at once, from nothing that takes long.
 pub(super) fn is_probe(path: &str) -> bool {
     let path = path.trim_end_matches('/');
