@@ -113,6 +113,6 @@ pub enum Effect {
         /// The first position that is kept.
         first: Position,
     },
-    /// The status has changed.
+    /// What is shown of the replica has changed: see [`super::Replica::shown_status`].
     Status(Status),
 }

@@ -49,7 +49,7 @@ impl Replica {
     /// How many entries behind a newcomer may be when it gets its seat.
     const LAG_MAX: u64 = 1024;
     /// After how many election timeouts of silence a member's seat goes to a replica that has come
-    /// up at its address.
+    /// up at its address. Half as many if it has never spoken in this term.
     const ABSENCE_TIMEOUTS: u32 = 8;
     /// For how many election timeouts a change waits for the newcomer.
     const CATCH_UP_TIMEOUTS: u32 = 240;
@@ -424,10 +424,8 @@ impl Replica {
     }
 
     fn become_status(&mut self, status: Status) {
-        if self.acceptor.status != status {
-            self.acceptor.status = status;
-            self.effects.push_back(Effect::Status(status));
-        }
+        // The owner is told at the end of the call.
+        self.acceptor.status = status;
     }
 
     /// Whether a newer incarnation of this replica has a seat: then its own state is an old one, and
@@ -535,8 +533,14 @@ impl Replica {
                     // An operator has to say that it belongs here.
                     return;
                 };
-                let heard = leader.peers.get(old).map(|peer| peer.heard);
-                if heard.is_some_and(|heard| now.since(heard) < absence) {
+                // One that is alive answers the first word of a term: whoever has not been heard in this
+                // one need not be waited for as long.
+                let is_near = leader.peers.get(old).is_some_and(|peer| {
+                    let has_spoken = peer.learned.is_some();
+                    let patience = if has_spoken { absence } else { absence / 2 };
+                    now.since(peer.heard) < patience
+                });
+                if is_near {
                     return;
                 }
                 Change::Replace {

@@ -76,9 +76,6 @@ impl Peer {
         if incarnation < self.incarnation && !mistake::is_on("hear-older-incarnations") {
             return false;
         }
-        if mistake::is_on("keep-matched-of-older-life") {
-            self.incarnation = incarnation;
-        }
         if incarnation > self.incarnation {
             let (joins, sent) = (self.joins.take(), self.sent);
             *self = Self::new(now, incarnation, Position::ZERO, sent);

@@ -127,6 +127,8 @@ pub struct Replica {
     pub(super) has_stood_again: bool,
     /// Whether a candidacy has met a newer configuration and has to begin again under it.
     pub(super) restarts: bool,
+    /// What the owner was last told of whether this replica votes.
+    told: Status,
     /// Who is believed to lead.
     pub(super) leader: Option<Ballot>,
     /// How regularly it is heard.
@@ -185,6 +187,7 @@ impl Replica {
             role: Role::Follower,
             has_stood_again: false,
             restarts: false,
+            told: Status::Empty,
             leader: None,
             pulse: Pulse::default(),
             effects: VecDeque::new(),
@@ -209,6 +212,7 @@ impl Replica {
             // Whoever opened the disk could not prove it.
             replica.acceptor.status = Status::Recovering;
         }
+        replica.told = replica.shown_status();
         replica
     }
 
@@ -242,6 +246,15 @@ impl Replica {
     /// Whether it votes.
     pub fn status(&self) -> Status {
         self.acceptor.status
+    }
+
+    /// How it is, for people: a replica whose votes nobody counts, because it has no seat, has yet to
+    /// recover, whatever its acceptor would answer.
+    pub fn shown_status(&self) -> Status {
+        match self.acceptor.status {
+            Status::Voting if self.is_seatless() => Status::Recovering,
+            status => status,
+        }
     }
 
     /// The ensemble it belongs to.
@@ -545,6 +558,11 @@ impl Replica {
         self.poll_settled();
         self.poll_change(now);
         self.poll_hand_over(now, rng);
+        let status = self.shown_status();
+        if self.told != status {
+            self.told = status;
+            self.effects.push_back(Effect::Status(status));
+        }
         debug_assert!({
             self.check_invariants();
             true

@@ -20,6 +20,8 @@ pub enum Damage {
     LostKey,
     /// The journal ends early: a sector was zeroed, or a bit flipped in its framing.
     LostSuffix,
+    /// The disk of an earlier incarnation was put back.
+    OldLife,
     /// The evidence file is gone.
     RemovedEvidence,
     /// The store is gone.
@@ -68,7 +70,7 @@ impl Damage {
             }
             Self::RemovedEvidence => disk.remove_slots(),
             Self::RemovedStore => disk.remove_store(),
-            Self::Wiped => return false,
+            Self::OldLife | Self::Wiped => return false,
             Self::ZeroedEvidence => {
                 disk.zero_slot(0);
                 disk.zero_slot(1);

@@ -17,7 +17,7 @@ type Bytes = Vec<u8>;
 type Undo = Vec<(Key, Option<Bytes>)>;
 
 /// What was done since the last call that has ended: a crash can come between any two.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum Step {
     Batch,
     BatchSynced { synced_before: usize },
@@ -44,7 +44,7 @@ pub enum Weather {
     SyncFails,
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct State {
     /// What a reader sees.
     map: BTreeMap<Key, Bytes>,
@@ -86,6 +86,17 @@ impl Disk {
             slots: vec![0; 2 * 4096],
             ..State::default()
         };
+    }
+
+    /// Everything on it, to be put back later. Nobody uses it meanwhile.
+    pub fn image(&self) -> Self {
+        Self(Arc::new(Mutex::new(self.state().clone())))
+    }
+
+    /// Puts everything back as it was.
+    pub fn put(&self, image: &Self) {
+        let state = image.state().clone();
+        *self.state() = state;
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

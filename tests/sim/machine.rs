@@ -25,6 +25,8 @@ pub struct Machine {
     pub witnesses: BTreeMap<Member, Witness>,
     /// Why the disk may be missing what it was given, if it may.
     pub damage: Option<Damage>,
+    /// The disk as it was before it was last damaged, and who lived on it.
+    pub old_life: Option<(Member, Disk)>,
     /// Whether it refuses to start, and rightly so.
     pub is_out: bool,
     /// No processor until then.
@@ -98,6 +100,7 @@ impl Machine {
             me,
             witnesses: BTreeMap::new(),
             damage: None,
+            old_life: None,
             is_out: false,
             stalled_until: 0,
             disk_slow_until: 0,

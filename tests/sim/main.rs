@@ -1,6 +1,7 @@
 //! The replicated log under every kind of trouble, in simulated time, from one seed.
 //!
-//! `AURORA_SEED=n cargo test --test sim replay` runs one seed again; `AURORA_TRACE=1` shows what
+//! `AURORA_SEED=n cargo test --test sim replay` runs one seed again, with `AURORA_PLAN=members` that of an
+//! aimed plan; `AURORA_TRACE=1` shows what
 //! happens in it. `AURORA_LONG=1 AURORA_SEEDS=n cargo test --test sim` runs many seeds, from
 //! `AURORA_FIRST` on if that is set.
 #![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
@@ -13,15 +14,19 @@ mod load;
 mod machine;
 #[cfg(feature = "mistakes")]
 mod mistakes;
+mod model;
 mod network;
+mod overhear;
+mod owner;
 mod plan;
 mod scenario;
+mod strike;
 mod trouble;
 mod view;
 mod world;
 
 use scenario::{Outcome, run};
-use std::panic::catch_unwind;
+use std::panic::{RefUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 /// What a number of runs came to.
@@ -30,6 +35,9 @@ struct Sum {
     runs: u64,
     events: u64,
     acknowledged: u64,
+    configurations: u64,
+    struck: u64,
+    brought_back: u64,
     simulated: Duration,
     took: Duration,
 }
@@ -39,6 +47,9 @@ impl Sum {
         self.runs += 1;
         self.events += outcome.events;
         self.acknowledged += outcome.acknowledged;
+        self.configurations += outcome.configurations;
+        self.struck += outcome.struck;
+        self.brought_back += outcome.brought_back;
         self.simulated += outcome.simulated;
         self.took += outcome.took;
     }
@@ -46,11 +57,14 @@ impl Sum {
     fn report(&self, what: &str) {
         let ratio = self.simulated.as_secs_f64() / self.took.as_secs_f64().max(1e-9);
         println!(
-            "{what}: {} seeds, {} events, {} entries acknowledged, {:.0} s simulated in {:.2} s: \
-             {ratio:.0} times real time",
+            "{what}: {} seeds, {} events, {} entries acknowledged, {} configurations, {} struck at, {} \
+             old lives back, {:.0} s simulated in {:.2} s: {ratio:.0} times real time",
             self.runs,
             self.events,
             self.acknowledged,
+            self.configurations,
+            self.struck,
+            self.brought_back,
             self.simulated.as_secs_f64(),
             self.took.as_secs_f64()
         );
@@ -61,7 +75,12 @@ fn number(variable: &str) -> Option<u64> {
     std::env::var(variable).ok()?.parse().ok()
 }
 
-fn seeds(what: &str, first: u64, fixed: u64) {
+fn seeds(
+    what: &str,
+    first: u64,
+    fixed: u64,
+    plan: impl Fn(u64) -> plan::Plan + RefUnwindSafe,
+) -> Sum {
     let is_long = std::env::var("AURORA_LONG").is_ok_and(|long| long == "1");
     let long = number("AURORA_SEEDS").unwrap_or(fixed * 20);
     let count = if is_long { long } else { fixed };
@@ -69,7 +88,7 @@ fn seeds(what: &str, first: u64, fixed: u64) {
     let mut sum = Sum::default();
     let mut failed = Vec::new();
     for seed in first..first + count {
-        match catch_unwind(|| run(plan::Plan::from_seed(seed))) {
+        match catch_unwind(|| run(plan(seed))) {
             Ok(outcome) => sum.add(&outcome),
             // It has said what, and how to see it again.
             Err(_) => failed.push(seed),
@@ -77,22 +96,39 @@ fn seeds(what: &str, first: u64, fixed: u64) {
     }
     sum.report(what);
     assert!(failed.is_empty(), "these seeds fail: {failed:?}");
-    assert!(
-        sum.acknowledged > 50 * sum.runs,
-        "too little was done: {sum:?}"
-    );
+    sum
 }
 
 #[test]
 fn ensembles_lose_nothing_under_faults() {
-    seeds("ensembles", 100, 60);
+    let sum = seeds("ensembles", 100, 60, plan::Plan::from_seed);
+    assert!(sum.acknowledged > 50 * sum.runs, "too little: {sum:?}");
+}
+
+/// Members that come and go, that are lost and come back, while leaders are cut off.
+#[test]
+fn aimed_trouble_loses_nothing() {
+    let mut all = Sum::default();
+    for (what, plan) in plan::Plan::AIMED {
+        let sum = seeds(what, 1, 12, plan);
+        all.configurations += sum.configurations;
+        all.struck += sum.struck;
+        all.brought_back += sum.brought_back;
+    }
+    // Trouble that does not happen finds nothing.
+    assert!(all.configurations > 150, "too few changes: {all:?}");
+    assert!(all.struck > 40, "too few meet trouble: {all:?}");
+    assert!(all.brought_back > 2, "too few old lives: {all:?}");
 }
 
 #[test]
 fn replay() {
     if let Some(seed) = number("AURORA_SEED") {
         let mut sum = Sum::default();
-        let plan = plan::Plan::from_seed(seed);
+        let aim = std::env::var("AURORA_PLAN").ok();
+        let mut aimed = plan::Plan::AIMED.into_iter();
+        let aimed = aimed.find(|(name, _)| Some(*name) == aim.as_deref());
+        let plan = aimed.map_or(plan::Plan::from_seed as _, |(_, plan)| plan)(seed);
         println!("{plan:#?}");
         sum.add(&run(plan));
         sum.report(&format!("seed {seed}"));

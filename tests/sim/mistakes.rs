@@ -1,4 +1,11 @@
 //! The net catches fish: each deliberate mistake in the protocol or the disk code is found.
+//!
+//! Some rules are there twice: that a member votes only when it has learned of its seat, and that no
+//! other life of it is counted; that a change goes alone, and that nothing behind it is counted before it
+//! is. With one of the two broken nothing is lost yet. Those mistakes are found by what is said, see
+//! `overhear.rs`, and not by a loss. That a newer life of a peer begins with nothing acknowledged is not
+//! among them: whatever an older life can have acknowledged is learned before the newer one is seated, so
+//! it would change nothing that anybody could see. `paxos::peer` tests it.
 
 use crate::plan::Plan;
 use crate::scenario::live;
@@ -31,7 +38,6 @@ const MISTAKES: &[&str] = &[
     "ignore-refusals",
     "join-a-round-under-way",
     "keep-any-ballot",
-    "keep-matched-of-older-life",
     "lead-without-catching-up",
     "lead-without-quorum",
     "learn-any-ballot",
@@ -75,30 +81,36 @@ const FOCUSED: &[(fn(u64) -> Plan, &[&str])] = &[
             "believe-any-runs",
         ],
     ),
+    (Plan::of_elections, &["share-a-round"]),
+    (Plan::of_feeding, &["count-what-others-learned"]),
+    (Plan::of_forming, &["form-without-storing"]),
+    (Plan::of_growth, &["count-old-members-only"]),
     (
         Plan::of_leaders,
         &[
             "join-a-round-under-way",
             "read-without-quorum",
-            "count-what-others-learned",
             "ignore-refusals",
+        ],
+    ),
+    (
+        Plan::of_lives,
+        &[
+            "accept-while-not-voting",
+            "count-any-incarnation",
+            "hear-older-incarnations",
+            "promise-while-not-voting",
+            "vote-before-the-seat",
         ],
     ),
     (
         Plan::of_members,
         &[
-            "vote-before-the-seat",
-            "count-any-incarnation",
+            "change-before-settled",
             "count-new-members-only",
-            "count-old-members-only",
-            "form-without-storing",
-            "hear-older-incarnations",
-            "keep-matched-of-older-life",
+            "let-configurations-ride",
             "propose-during-a-change",
-            "share-a-round",
             "stand-without-a-seat",
-            "accept-while-not-voting",
-            "promise-while-not-voting",
         ],
     ),
 ];
@@ -111,26 +123,23 @@ fn plan_for(name: &str, seed: u64) -> Plan {
     let focus = FOCUSED.iter().find(|(_, names)| names.contains(&name));
     match focus {
         // Now and then one of all kinds.
-        Some((plan, _)) if seed % 4 != 0 => plan(seed),
+        Some((plan, _)) if !seed.is_multiple_of(4) => plan(seed),
         Some(_) | None => Plan::from_seed(seed),
     }
 }
 
-/// Within this long each of them is found.
-const BUDGET: Duration = Duration::from_secs(5);
+/// By then each of them is found: a number of seeds, and not a time, so that a slow machine finds what
+/// a fast one does. They take about five seconds.
+const SEEDS: u64 = 400;
 
 /// Those that take a coincidence of several faults to be seen: looked for in the long mode.
 const SLOW: &[&str] = &["change-before-settled", "let-configurations-ride"];
-const SLOW_BUDGET: Duration = Duration::from_secs(60);
+const SLOW_SEEDS: u64 = 6_000;
 
-/// How long it took to find a mistake, and at which seed; none within the budget.
-fn find(name: &'static str, budget: Duration) -> Option<(u64, Duration)> {
+/// How long it took to find a mistake, and at which seed; none within so many seeds.
+fn find(name: &'static str, seeds: u64) -> Option<(u64, Duration)> {
     let started = clock::now();
-    for seed in 1.. {
-        let took = clock::now().since(started);
-        if took > budget {
-            break;
-        }
+    for seed in 1..=seeds {
         mistake::set(Some(name));
         let result = catch_unwind(AssertUnwindSafe(|| live(plan_for(name, seed))));
         mistake::set(None);
@@ -144,14 +153,19 @@ fn find(name: &'static str, budget: Duration) -> Option<(u64, Duration)> {
 #[test]
 fn every_mistake_is_found() {
     // What is found panics, and need not say so a hundred times.
-    std::panic::set_hook(Box::new(|_| {}));
+    if std::env::var_os("AURORA_LOUD").is_none() {
+        std::panic::set_hook(Box::new(|_| {}));
+    }
     let mut missed = Vec::new();
     let is_long = std::env::var("AURORA_LONG").is_ok_and(|long| long == "1");
-    let quick = MISTAKES.iter().map(|name| (name, BUDGET));
-    let slow = SLOW.iter().map(|name| (name, SLOW_BUDGET));
-    let wanted: Vec<_> = quick.chain(slow.filter(|_| is_long)).collect();
-    for (name, budget) in &wanted {
-        match find(name, *budget) {
+    let only = std::env::var("AURORA_MISTAKE").ok();
+    let quick = MISTAKES.iter().map(|name| (*name, SEEDS));
+    let slow = SLOW.iter().map(|name| (*name, SLOW_SEEDS));
+    let wanted = quick.chain(slow.filter(|_| is_long));
+    let is_wanted = |name: &str| only.as_deref().is_none_or(|only| only.contains(name));
+    let wanted: Vec<_> = wanted.filter(|(name, _)| is_wanted(name)).collect();
+    for (name, seeds) in &wanted {
+        match find(name, *seeds) {
             Some((seed, took)) => println!("{name}: seed {seed}, {} ms", took.as_millis()),
             None => missed.push(*name),
         }

@@ -21,6 +21,8 @@ pub struct Plan {
     pub clock_spread: f64,
     pub load: LoadPlan,
     pub faults: FaultPlan,
+    /// Whether operators name other members each time until an ensemble is formed.
+    pub forms_anew: bool,
 }
 
 /// How the network treats single messages.
@@ -69,6 +71,10 @@ pub struct FaultPlan {
     /// Mean time between faults.
     pub pause: Duration,
     pub kinds: Vec<Fault>,
+    /// Whether something may go wrong just when the ensemble is changed.
+    pub strikes: bool,
+    /// Up to how many members it only grows.
+    pub grows_to: u32,
 }
 
 /// What can go wrong beside single messages.
@@ -106,7 +112,23 @@ pub enum Fault {
     HandOver,
     /// The ensemble is changed.
     Change,
+    /// The leader dies.
+    CrashLeader,
+    /// The disk of an earlier life is put back.
+    OldLife,
+    /// The leader gets no processor for a while.
+    StallLeader,
+    /// The leader is heard by nobody, and hears late.
+    Strand,
 }
+
+/// Those that came later: they leave what the seeds before them decide as it is.
+const AIMED_FAULTS: [Fault; 4] = [
+    Fault::CrashLeader,
+    Fault::OldLife,
+    Fault::StallLeader,
+    Fault::Strand,
+];
 
 const EVERY_FAULT: [Fault; 16] = [
     Fault::Crash,
@@ -132,6 +154,18 @@ const fn ms(count: u64) -> Duration {
 }
 
 impl Plan {
+    /// The plans that aim at something, by name.
+    pub const AIMED: [(&str, fn(u64) -> Self); 8] = [
+        ("a disk", Self::of_a_disk),
+        ("elections", Self::of_elections),
+        ("feeding", Self::of_feeding),
+        ("forming", Self::of_forming),
+        ("growth", Self::of_growth),
+        ("leaders", Self::of_leaders),
+        ("lives", Self::of_lives),
+        ("members", Self::of_members),
+    ];
+
     /// The plan of a seed. Each run has some kinds of faults and lacks others, so that none hides
     /// behind another.
     pub fn from_seed(seed: u64) -> Self {
@@ -141,36 +175,112 @@ impl Plan {
     }
 
     /// A plan that is nothing but members coming, going and being lost, in a hurry.
-    #[cfg(feature = "mistakes")]
     pub fn of_members(seed: u64) -> Self {
         let mut plan = Self::sized(seed, [3, 3, 5, 2][(seed % 4) as usize]);
         plan.faults.kinds = vec![
             Fault::Change,
             Fault::Change,
+            Fault::Change,
             Fault::Wipe,
             Fault::Damage,
-            Fault::PowerCut,
+            Fault::OldLife,
             Fault::Crash,
-            Fault::Split,
             Fault::IsolateLeader,
             Fault::Hold,
         ];
+        plan.faults.strikes = true;
+        plan.hurry(seed);
+        plan
+    }
+
+    /// A plan of an ensemble that grows to seven, with something going wrong at each step.
+    pub fn of_growth(seed: u64) -> Self {
+        let mut plan = Self::sized(seed, [2, 3][(seed % 2) as usize]);
+        plan.spares = 7 - plan.size;
+        plan.faults.kinds = vec![Fault::Change, Fault::Change, Fault::Hold];
+        plan.faults.strikes = true;
+        plan.faults.grows_to = 7;
+        plan.hurry(seed);
+        plan
+    }
+
+    /// A plan of members that lose their state, come back, and are put back to what they were.
+    pub fn of_lives(seed: u64) -> Self {
+        let mut plan = Self::sized(seed, [3, 5][(seed % 2) as usize]);
+        plan.spares = 0;
+        plan.faults.kinds = vec![
+            Fault::Damage,
+            Fault::Damage,
+            Fault::OldLife,
+            Fault::OldLife,
+            Fault::CrashLeader,
+            Fault::Strand,
+            Fault::Hold,
+        ];
+        plan.faults.strikes = true;
+        plan.hurry(seed);
+        plan
+    }
+
+    /// A plan of members that have to be fed by leaders that are about to be overtaken.
+    pub fn of_feeding(seed: u64) -> Self {
+        let mut plan = Self::sized(seed, 3);
+        plan.spares = 0;
+        plan.faults.kinds = vec![
+            Fault::Strand,
+            Fault::Strand,
+            Fault::Crash,
+            Fault::StallLeader,
+        ];
+        plan.network.lost_per_mille = 100 + seed % 3 * 100;
+        plan.network.outlives_processes = true;
+        plan.load.pause = ms(20);
+        plan.load.truncate_one_in = 200;
+        plan.hurry(seed);
+        plan.faults.pause = ms(500);
+        plan
+    }
+
+    /// A plan of nothing but an ensemble that is being formed.
+    pub fn of_forming(seed: u64) -> Self {
+        let mut plan = Self::sized(seed, 5);
+        plan.faults.kinds = vec![Fault::Crash, Fault::PowerCut, Fault::Hold];
+        plan.faults.pause = ms(40 + seed % 5 * 20);
+        plan.forms_anew = true;
+        plan.spares = 0;
+        plan.rounds = 1;
+        plan.chaos = ms(2_000);
+        plan
+    }
+
+    /// A plan of many candidates whose words are slow.
+    pub fn of_elections(seed: u64) -> Self {
+        let mut plan = Self::sized(seed, [5, 7, 3][(seed % 3) as usize]);
+        plan.spares = 0;
+        plan.faults.kinds = vec![Fault::CrashLeader, Fault::HandOver, Fault::Strand];
+        plan.network.slow_per_mille = 300;
+        plan.network.slow = ms(20 + seed % 4 * 50);
+        plan.network.is_fifo = false;
+        plan.network.outlives_processes = true;
         plan.hurry(seed);
         plan
     }
 
     /// A plan of leaders that are cut off, and of many who read.
-    #[cfg(feature = "mistakes")]
     pub fn of_leaders(seed: u64) -> Self {
         let mut plan = Self::sized(seed, 3);
-        plan.faults.kinds = vec![Fault::IsolateLeader, Fault::IsolateLeader, Fault::Hold];
+        plan.faults.kinds = vec![
+            Fault::IsolateLeader,
+            Fault::StallLeader,
+            Fault::Strand,
+            Fault::Hold,
+        ];
         plan.load.pause = ms(3);
         plan.hurry(seed);
         plan
     }
 
     /// A plan of one replica whose disk lies and fails.
-    #[cfg(feature = "mistakes")]
     pub fn of_a_disk(seed: u64) -> Self {
         let mut plan = Self::sized(seed, 1);
         plan.faults.kinds = vec![
@@ -186,7 +296,6 @@ impl Plan {
         plan
     }
 
-    #[cfg(feature = "mistakes")]
     fn hurry(&mut self, seed: u64) {
         self.faults.pause = ms(100 + seed % 7 * 100);
         self.chaos = ms(8_000);
@@ -215,6 +324,10 @@ impl Plan {
         }
         if kinds.is_empty() {
             kinds.push(Fault::Crash);
+        }
+        let aimed = &mut Rng::from_seed(seed ^ 0x6169_6d65);
+        if size > 1 {
+            kinds.extend(AIMED_FAULTS.into_iter().filter(|_| aimed.one_in(3)));
         }
         Self {
             seed,
@@ -251,7 +364,10 @@ impl Plan {
             faults: FaultPlan {
                 pause: ms(100 + rng.below(1_500)),
                 kinds,
+                strikes: aimed.one_in(2),
+                grows_to: 0,
             },
+            forms_anew: false,
         }
     }
 }

@@ -11,6 +11,11 @@ use std::time::Duration;
 pub struct Outcome {
     pub events: u64,
     pub acknowledged: u64,
+    /// Configurations that were chosen.
+    pub configurations: u64,
+    /// Those of them that were struck at while they were under way, and old lives put back.
+    pub struck: u64,
+    pub brought_back: u64,
     pub simulated: Duration,
     pub took: Duration,
 }
@@ -33,6 +38,9 @@ pub fn run(plan: Plan) -> Outcome {
         Ok(world) => Outcome {
             events: world.handled,
             acknowledged: world.ledger.acknowledged_count(),
+            configurations: world.ledger.configuration_count(),
+            struck: world.overheard.strikes,
+            brought_back: world.overheard.brought_back,
             simulated: Duration::from_nanos(world.now),
             took: clock::now().since(started),
         },

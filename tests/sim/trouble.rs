@@ -79,6 +79,21 @@ impl World {
                 self.call(machine, Replica::hand_over);
             }
             Fault::Change => self.change(machine),
+            Fault::CrashLeader => {
+                let machine = self.leader().unwrap_or(machine);
+                self.crash(machine);
+                self.start_soon(machine);
+            }
+            Fault::OldLife => self.bring_back_old_life(machine),
+            Fault::StallLeader => {
+                let machine = self.leader().unwrap_or(machine);
+                let wait = self.some_time(Duration::from_millis(500));
+                self.machines[machine].stalled_until = self.now + crate::world::nanos(wait);
+            }
+            Fault::Strand => {
+                let machine = self.leader().unwrap_or(machine);
+                self.strand(machine);
+            }
         }
     }
 
@@ -107,12 +122,12 @@ impl World {
         }
     }
 
-    fn other(&mut self, machine: usize) -> usize {
+    pub fn other(&mut self, machine: usize) -> usize {
         let count = self.machines.len();
         (machine + 1 + self.rng.index(count - 1)) % count
     }
 
-    fn cut(&mut self, links: Vec<(usize, usize)>) {
+    pub fn cut(&mut self, links: Vec<(usize, usize)>) {
         for (from, to) in &links {
             self.network.cut(*from, *to);
         }
@@ -162,7 +177,7 @@ impl World {
     }
 
     /// Whether the ensemble can do without what this machine holds.
-    fn is_dispensable(&self, index: usize) -> bool {
+    pub fn is_dispensable(&self, index: usize) -> bool {
         if self.plan.size == 1 {
             return self.machines[index].damage.is_none();
         }
@@ -194,6 +209,8 @@ impl World {
             return;
         }
         let what = Damage::any(&mut self.rng);
+        let (me, image) = (self.machines[index].me, self.machines[index].disk.image());
+        self.machines[index].old_life = Some((me, image));
         let is_done = what.inflict(&self.machines[index].disk, &mut self.rng);
         trace!(self, "{index}: {what:?} {is_done}");
         if is_done {
@@ -232,10 +249,22 @@ impl World {
         let me = self.machines[index].me;
         let is_member = configuration.members.contains_key(&me.id);
         let size = u32::try_from(configuration.members.len()).unwrap_or(0);
+        let wants_more = size < self.plan.faults.grows_to;
+        let replaces = self.plan.faults.strikes && self.rng.one_in(3);
+        let old = {
+            let ids: Vec<_> = configuration.members.keys().copied().collect();
+            ids[self.rng.index(ids.len())]
+        };
         let change = match self.rng.below(4) {
-            0 => Change::Quorum {
+            0 if !wants_more => Change::Quorum {
                 size: size / 2 + 1 + u32::from(self.rng.one_in(3)),
             },
+            _ if replaces && !is_member && size > 1 => Change::Replace {
+                old,
+                member: me,
+                address: crate::world::address(index),
+            },
+            _ if is_member && wants_more => return,
             _ if is_member && size > 1 => Change::Remove { id: me.id },
             _ => Change::Add {
                 member: me,

@@ -4,13 +4,14 @@ use crate::checker::Ledger;
 use crate::clock::{Clock, Nanos};
 use crate::machine::{Commit, Machine, News, Process, Refusal};
 use crate::network::Network;
+use crate::overhear::Overheard;
 use crate::plan::Plan;
 use crate::trouble::Undo;
 use cores::base::clock::Instant;
 use cores::base::rng::Rng;
 use cores::paxos::{
-    Ballot, Configuration, Effect, Entry, Incarnation, Member, Message, Options, Position, Replica,
-    ReplicaId, Run, Seat, Status, Value,
+    Ballot, Effect, Entry, Incarnation, Member, Message, Options, Position, Replica, ReplicaId,
+    Run, Status,
 };
 use cores::replog::disk::read_entries;
 use cores::replog::evidence::EvidenceFile;
@@ -47,6 +48,8 @@ pub enum Event {
     Trouble,
     /// And is over.
     Lift { era: u64, undo: Undo },
+    /// Something goes wrong where a change of the ensemble is under way.
+    Strike { era: u64, leader: usize },
 }
 
 struct Scheduled {
@@ -92,8 +95,11 @@ pub struct World {
     pub changing: Option<Ballot>,
     /// The newest configuration that is known not to be forgotten.
     pub settled: Position,
+    pub overheard: Overheard,
+    /// The last change of the ensemble that was under way when something went wrong.
+    pub struck: Position,
     next_id: u64,
-    next_token: u64,
+    pub next_token: u64,
     pub is_traced: bool,
     /// Whether replicas have owners that take their news.
     pub has_owners: bool,
@@ -148,6 +154,8 @@ impl World {
             handled: 0,
             changing: None,
             settled: Position::ZERO,
+            overheard: Overheard::default(),
+            struck: Position::ZERO,
             next_id: 100,
             next_token: 0,
             has_owners: false,
@@ -256,6 +264,11 @@ impl World {
             Event::Lift { era, undo } => {
                 if era == self.era {
                     self.lift(undo);
+                }
+            }
+            Event::Strike { era, leader } => {
+                if era == self.era {
+                    self.strike(leader);
                 }
             }
         }
@@ -411,7 +424,7 @@ impl World {
     fn send(&mut self, from: usize, process: &Process, to: Option<usize>, message: &Message) {
         // A new incarnation is taken by the core, and durable before it speaks of it.
         self.machines[from].me = message.from;
-        self.machines[from].witness().said(message, process.given);
+        self.overhear(from, process, message);
         let Some(to) = to else {
             return;
         };
@@ -437,6 +450,7 @@ impl World {
         assert_eq!(entry.position, process.given.next(), "{id} is given a gap");
         process.given = entry.position;
         self.tell(process, || News::Learned(entry.clone()));
+        self.check_chosen(id, entry);
         self.ledger.learned(id, entry);
         while let Some((at, name)) = process.in_flight.front().copied()
             && at <= entry.position
@@ -554,51 +568,6 @@ impl World {
                 }
             }
         }
-    }
-
-    /// Has the replica with the lowest id form an ensemble, if all of them are there and free.
-    fn form(&mut self) {
-        self.after(Duration::from_millis(100), Event::Form);
-        let members = 0..self.plan.size;
-        let is_free = |machine: &Machine| {
-            let core = machine.process.as_ref().map(|process| &process.core);
-            core.is_some_and(|core| !core.is_bound() && core.status() == Status::Starting)
-        };
-        let is_open = members.clone().all(|from| {
-            let mut others = members.clone().filter(|to| *to != from);
-            others.all(|to| self.network.is_open(from, to))
-        });
-        if !is_open
-            || !members
-                .clone()
-                .all(|member| is_free(&self.machines[member]))
-        {
-            return;
-        }
-        let seats = members.clone().map(|index| {
-            let me = self.machines[index].me;
-            let seat = Seat {
-                incarnation: me.incarnation,
-                address: address(index),
-            };
-            (me.id, seat)
-        });
-        let configuration = Configuration::majority(7, seats);
-        let first = members
-            .min_by_key(|index| self.machines[*index].id())
-            .unwrap_or(0);
-        self.call(first, |core, now, rng| core.form(now, configuration, rng));
-    }
-
-    /// Asks for a moment to read at.
-    pub fn read(&mut self, index: usize) {
-        let before = self.ledger.acknowledged();
-        self.next_token += 1;
-        let token = self.next_token;
-        if let Some(process) = &mut self.machines[index].process {
-            process.reads.insert(token, before);
-        }
-        self.call(index, |core, now, rng| core.read(now, token, rng));
     }
 
     /// A name that no replica has had.
@@ -719,41 +688,6 @@ impl World {
             }
         }
         learned.max(first.before())
-    }
-
-    /// Proposes values on a machine that leads, or believes it does.
-    pub fn propose(
-        &mut self,
-        index: usize,
-        values: Vec<Value>,
-        names: &[Option<crate::checker::ledger::EntryId>],
-    ) {
-        let Some(process) = &self.machines[index].process else {
-            return;
-        };
-        let Some(ballot) = process.leading else {
-            return;
-        };
-        let proposed = self.call(index, |core, now, rng| {
-            // The loop that runs a replica passes on nothing more while the window is full.
-            core.has_room()
-                .then(|| core.propose(now, ballot, values, rng))
-        });
-        let Some(Some(Ok(first))) = proposed else {
-            return;
-        };
-        trace!(self, "{index} proposes {} entries at {first}", names.len());
-        let Some(process) = &mut self.machines[index].process else {
-            return;
-        };
-        // Alone, and with a disk that takes no time, it would be learned by now.
-        let named = (first.0..).map(Position).zip(names);
-        let named = named.filter_map(|(at, name)| Some((at, (*name)?)));
-        if process.leading == Some(ballot) {
-            process
-                .in_flight
-                .extend(named.filter(|(at, _)| *at > process.given));
-        }
     }
 
     /// Everything works from now on, and everybody is up.

@@ -182,7 +182,7 @@ impl Runner {
         Pulse {
             sequence: self.sequence,
             promised: self.promised,
-            status: self.core.status(),
+            status: self.core.shown_status(),
             is_leading: self.core.leading().is_some(),
             first: self.core.first(),
             learned: self.core.learned(),

@@ -224,7 +224,7 @@ impl Runner {
     }
 
     async fn serve(&mut self) -> End {
-        let status = self.core.status();
+        let status = self.core.shown_status();
         self.show(status);
         self.outbox.push_back(LogEvent::Status(status));
         self.join_network();

@@ -1,5 +1,6 @@
 //! The log on a real disk: appending, closing, reopening, refusing.
 
+mod conformance;
 mod disk;
 mod ensemble;
 mod faults;

@@ -1,7 +1,7 @@
 //! The log as everybody outside has seen it: one value a position, nothing acknowledged lost,
 //! nothing there twice, nothing led blindly.
 
-use cores::paxos::{Ballot, Configuration, Entry, Position, ReplicaId, Value};
+use cores::paxos::{Ballot, Configuration, Entry, Member, Position, ReplicaId, Value};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -36,6 +36,8 @@ pub struct Ledger {
     acknowledged_count: u64,
     /// The highest `to` of a truncation that was chosen.
     truncated: Position,
+    /// Every configuration that was chosen.
+    configurations: BTreeMap<Position, Arc<Configuration>>,
     /// The newest configuration, and where it stands.
     configured: Option<(Position, Arc<Configuration>)>,
     /// Whose round it was.
@@ -54,6 +56,11 @@ impl Ledger {
         self.chosen
             .last_key_value()
             .map_or(Position::ZERO, |(at, _)| *at)
+    }
+
+    /// How many configurations were chosen.
+    pub fn configuration_count(&self) -> u64 {
+        self.configurations.len() as u64
     }
 
     /// How many entries were acknowledged to clients.
@@ -96,6 +103,7 @@ impl Ledger {
             next.is_sound(),
             "{who} learned a configuration whose quorums need not meet"
         );
+        self.configurations.insert(at, Arc::clone(next));
         let Some((before, last)) = &self.configured else {
             self.configured = Some((at, Arc::clone(next)));
             return;
@@ -130,6 +138,33 @@ impl Ledger {
         let steps = gone.count().max(new.count()) + renewed.count();
         assert!(steps <= 1, "more than one member is changed at {at}");
         self.configured = Some((at, Arc::clone(next)));
+    }
+
+    /// The configuration that is in force behind `given`.
+    pub fn in_force_behind(&self, given: Position) -> Option<&Configuration> {
+        let newest = self.configurations.range(..=given).next_back();
+        newest.map(|(_, configuration)| configuration.as_ref())
+    }
+
+    /// `who` votes, in a life that is not its first, having been given everything up to `given`.
+    pub fn votes(&self, who: Member, given: Position) {
+        let seat = self.configurations.iter().find(|(_, c)| {
+            let seat = c.members.get(&who.id);
+            seat.is_some_and(|seat| seat.incarnation >= who.incarnation)
+        });
+        assert!(
+            seat.is_some_and(|(at, _)| *at <= given),
+            "{who:?} votes with {given}, before it has learned of its seat"
+        );
+    }
+
+    /// `who` stands for election, having been given everything up to `given`.
+    pub fn stands(&self, who: Member, given: Position) {
+        let configuration = self.in_force_behind(given);
+        assert!(
+            configuration.is_none_or(|c| c.counts(who)),
+            "{who:?} stands for election without a seat"
+        );
     }
 
     /// The newest configuration that is chosen.

@@ -53,6 +53,17 @@ impl Witness {
         }
     }
 
+    /// Whether it has promised this ballot or a higher one.
+    pub fn has_promised(&self, ballot: Ballot) -> bool {
+        self.promised >= ballot
+    }
+
+    /// Whether it has ever held the entry at `at` durably, under this ballot or a higher one.
+    pub fn has_held(&self, at: Position, ballot: Ballot) -> bool {
+        let held = self.durable.accepted.get(&at);
+        self.durable.learned >= at || held.is_some_and(|held| *held >= ballot)
+    }
+
     /// The replica says something to another. `given` is what it has given to its owner.
     pub fn said(&mut self, message: &Message, given: Position) {
         let (from, ballot) = (message.from.id, message.ballot);

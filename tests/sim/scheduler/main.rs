@@ -24,8 +24,14 @@ mod load;
 mod machine;
 #[path = "../network.rs"]
 mod network;
+#[path = "../overhear.rs"]
+mod overhear;
+#[path = "../owner.rs"]
+mod owner;
 #[path = "../plan.rs"]
 mod plan;
+#[path = "../strike.rs"]
+mod strike;
 #[path = "../trouble.rs"]
 mod trouble;
 #[path = "../view.rs"]
