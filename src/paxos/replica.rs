@@ -504,9 +504,9 @@ impl Replica {
             | Record::NeedsIncarnation
             | Record::Promise(_)
             | Record::Status(_) => true,
-            Record::Configuration(_) | Record::First(_) | Record::Learned(_) | Record::Run(_) => {
-                false
-            }
+            // Whoever says that it has learned one must not forget so: see `keep_configuration`.
+            Record::Configuration(_) => !mistake::is_on("let-configurations-ride"),
+            Record::First(_) | Record::Learned(_) | Record::Run(_) => false,
         };
         if !records.is_empty() || self.riding.iter().any(binds) {
             self.persist(records);

@@ -43,6 +43,7 @@ const MISTAKES: &[&str] = &[
     "learn-any-ballot",
     "learn-over-a-gap",
     "learn-without-storing",
+    "let-configurations-ride",
     "older-slot",
     "one-slot",
     "one-vote-less",
@@ -133,7 +134,7 @@ fn plan_for(name: &str, seed: u64) -> Plan {
 const SEEDS: u64 = 400;
 
 /// Those that take a coincidence of several faults to be seen: looked for in the long mode.
-const SLOW: &[&str] = &["change-before-settled", "let-configurations-ride"];
+const SLOW: &[&str] = &["change-before-settled"];
 const SLOW_SEEDS: u64 = 6_000;
 
 /// How long it took to find a mistake, and at which seed; none within so many seeds.

@@ -114,9 +114,32 @@ impl World {
         }
     }
 
+    /// What whoever was left out need never be asked about again: a quorum of the members in force knows
+    /// durably that its configuration is chosen.
+    pub fn check_settled(&self) {
+        let at = self.ledger.configured();
+        let Some(configuration) = self.ledger.in_force_behind(at) else {
+            return;
+        };
+        let knows = |member: Member| self.witness_of(member, |witness| witness.has_learned(at));
+        assert!(
+            is_quorum(configuration, knows),
+            "the configuration at {at} counts as settled before a quorum knows of it durably"
+        );
+    }
+
     fn witness_of(&self, member: Member, says: impl Fn(&crate::checker::Witness) -> bool) -> bool {
         let mut machines = self.machines.iter();
         machines.any(|machine| machine.witnesses.get(&member).is_some_and(&says))
+    }
+
+    /// A change is in force: now and then the next is asked for before everybody knows.
+    pub fn consider_changing_again(&mut self) {
+        if self.is_rough && self.plan.faults.strikes && self.rng.one_in(2) {
+            let wait = self.rng.duration(Duration::ZERO, Duration::from_millis(4));
+            let era = self.era;
+            self.at(self.now + nanos(wait), Event::ChangeAgain { era });
+        }
     }
 
     /// A change is on its way: now and then something goes wrong just then.

@@ -230,7 +230,7 @@ impl World {
         self.machines[index].damage = Some(Damage::Wiped);
     }
 
-    fn change(&mut self, index: usize) {
+    pub fn change(&mut self, index: usize) {
         let Some(configuration) = self.ledger.configuration().cloned() else {
             return;
         };

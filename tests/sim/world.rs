@@ -50,6 +50,8 @@ pub enum Event {
     Lift { era: u64, undo: Undo },
     /// Something goes wrong where a change of the ensemble is under way.
     Strike { era: u64, leader: usize },
+    /// An operator asks for another change on the heels of the last.
+    ChangeAgain { era: u64 },
 }
 
 struct Scheduled {
@@ -266,6 +268,12 @@ impl World {
                     self.lift(undo);
                 }
             }
+            Event::ChangeAgain { era } => {
+                if era == self.era {
+                    let machine = self.rng.index(self.machines.len());
+                    self.change(machine);
+                }
+            }
             Event::Strike { era, leader } => {
                 if era == self.era {
                     self.strike(leader);
@@ -374,10 +382,14 @@ impl World {
                 trace!(self, "{machine} is configured: {configured:?}");
                 if self.changing.is_some() && self.changing == process.leading {
                     self.changing = None;
+                    self.consider_changing_again();
                 }
             }
             Effect::Settled { position } => {
                 trace!(self, "{machine} has settled {position}");
+                if position >= self.ledger.configured() {
+                    self.check_settled();
+                }
                 self.settled = self.settled.max(position);
             }
             Effect::Leader(leader) => trace!(self, "{machine} hears {leader:?} lead"),

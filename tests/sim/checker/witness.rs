@@ -58,6 +58,11 @@ impl Witness {
         self.promised >= ballot
     }
 
+    /// Whether it has ever known durably that everything up to `at` is chosen.
+    pub fn has_learned(&self, at: Position) -> bool {
+        self.durable.learned >= at
+    }
+
     /// Whether it has ever held the entry at `at` durably, under this ballot or a higher one.
     pub fn has_held(&self, at: Position, ballot: Ballot) -> bool {
         let held = self.durable.accepted.get(&at);
