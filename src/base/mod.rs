@@ -10,6 +10,7 @@ pub mod clock;
 pub mod frame;
 pub mod mistake;
 pub mod rng;
+pub mod secret;
 pub mod stamp;
 pub mod stats;
 pub mod units;

@@ -1,5 +1,6 @@
 //! The clusters that the client knows: `clusters.json`.
 
+use crate::base::secret::hide;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -87,7 +88,8 @@ impl Cluster {
         let mut uris = Vec::new();
         for uri in uri.split(',').map(str::trim) {
             if !uri.starts_with("http://") && !uri.starts_with("https://") {
-                let reason = format!("scheduler_uri '{uri}' must begin with http:// or https://");
+                let shown = hide(uri);
+                let reason = format!("scheduler_uri '{shown}' must begin with http:// or https://");
                 return Err(self.wrong(reason));
             }
             uris.push(format!("{}/", uri.trim_end_matches('/')));

@@ -3,6 +3,7 @@
 use super::netrc;
 use super::scheduler::{Reply, Transport, TransportError};
 use super::world::Settings;
+use crate::base::secret::hide;
 use crate::thrift::api::Response;
 use crate::thrift::message::{self, Protocol};
 use crate::thrift::service::Request;
@@ -264,7 +265,8 @@ fn plain(error: &ureq::Error) -> String {
             "connection refused".to_owned()
         }
         ureq::Error::Io(io) => io.to_string(),
-        other => other.to_string(),
+        // Some of them repeat the address.
+        other => hide(&other.to_string()).into_owned(),
     }
 }
 

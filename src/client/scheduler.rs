@@ -7,6 +7,7 @@
 use super::exit::{CommandError, Exit};
 use super::world::World;
 use crate::base::rng::Rng;
+use crate::base::secret::hide;
 use crate::thrift::api::{Response, ResponseCode, ResponseResult};
 use crate::thrift::service::{Access, Request};
 use std::time::Duration;
@@ -79,7 +80,7 @@ impl Scheduler {
     pub fn new(transport: Box<dyn Transport>, uri: String, rng: Rng) -> Self {
         Self {
             transport,
-            uri,
+            uri: hide(&uri).into_owned(),
             rng,
             keeps_ids: false,
         }

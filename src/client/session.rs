@@ -8,6 +8,7 @@ use super::key::{Binding, ClusterJob};
 use super::scheduler::{self, COMMAND_FAILURE, Repeat, Scheduler, Transport};
 use super::world::{Settings, World};
 use crate::base::rng::Rng;
+use crate::base::secret::hide;
 use crate::model::JobKey;
 use crate::thrift::api::{
     ACTIVE_STATES, Response, ResponseResult, ScheduleStatus, ScheduledTask, TaskQuery,
@@ -158,7 +159,7 @@ impl<'w, 'a> Session<'w, 'a> {
     ///
     /// No such cluster, or one without an address: status 3.
     pub fn page(&self, cluster: &str, path: &[&str]) -> Result<String, CommandError> {
-        let mut url = self.cluster(cluster)?.display_uri()?;
+        let mut url = hide(&self.cluster(cluster)?.display_uri()?).into_owned();
         url.push_str("scheduler");
         for part in path {
             url.push('/');

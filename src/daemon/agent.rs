@@ -4,7 +4,7 @@ use super::exit::Failure;
 use super::flags::{AGENT_FLAGS, Values, help};
 use super::notify::Notifier;
 use super::scheduler::{address, log_level, system_hostname};
-use super::{logging, signals};
+use super::{logging, private, signals};
 use crate::agent::host::HostConfig;
 use crate::agent::limits::LimitConfig;
 use crate::agent::resources;
@@ -41,6 +41,11 @@ pub fn run(args: &[String], out: &mut dyn Write) -> Result<(), Failure> {
     let level = log_level(&flags)?;
     let signals = signals::listen_also(&[Signal::SIGUSR1, Signal::SIGUSR2])?;
     logging::start(level)?;
+    private::conceal(&flags);
+    // Tasks inherit the agent's limit.
+    if !flags.is_on("task_core_dumps") {
+        private::leave_no_core();
+    }
     if flags.is_on("exit_with_parent") && !signals::follow_parent() {
         return Ok(());
     }

@@ -4,6 +4,7 @@
 //! never gets the real one: file descriptor 2 becomes a pipe that this process itself drains, and
 //! the drain drops what the real stderr does not take. A dead or blocked stderr costs lines, not the daemon.
 
+use crate::base::secret::hide;
 use async_channel::{Receiver, Sender, TrySendError, bounded};
 use log::{Level, LevelFilter, Log, Metadata, Record};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -79,11 +80,13 @@ impl Log for Logger {
 
 /// One line without control characters, cut to a bearable length.
 fn one_line(text: &str, failed: bool) -> String {
+    // Whatever an address holds, and whoever logs it.
+    let text = hide(text);
     let mut line = String::with_capacity(text.len());
     for c in text.chars() {
         match c {
             '\n' => line.push_str("\\n"),
-            c if c.is_control() => write!(line, "\\x{:02x}", c as u32).unwrap_or_default(),
+            c if is_unseen(c) => write!(line, "\\x{:02x}", c as u32).unwrap_or_default(),
             c => line.push(c),
         }
         if line.len() > LINE_BYTES {
@@ -95,6 +98,13 @@ fn one_line(text: &str, failed: bool) -> String {
         line.push_str(" (message incomplete)");
     }
     line
+}
+
+/// Whether a character moves others about instead of being one: control characters, ends of lines and of
+/// paragraphs, changes of the direction in which a terminal writes.
+fn is_unseen(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// Starts logging at `level` and returns once lines can be written.
@@ -170,6 +180,7 @@ fn divert_stderr() -> std::io::Result<()> {
 fn drain(reader: &OwnedFd, real: &OwnedFd) {
     // At most PIPE_BUF bytes: a stream that polls as writable takes that many without blocking.
     let mut buffer = [0; 4096];
+    let mut lines = Lines::default();
     loop {
         let length = match unistd::read(reader, &mut buffer) {
             Ok(0) => return,
@@ -177,19 +188,68 @@ fn drain(reader: &OwnedFd, real: &OwnedFd) {
             Err(nix::Error::EINTR) => continue,
             Err(_) => return,
         };
-        let mut rest = &buffer[..length];
-        while !rest.is_empty() {
-            let mut fds = [PollFd::new(real.as_fd(), PollFlags::POLLOUT)];
-            let ready = poll(&mut fds, PollTimeout::from(STALL_MS)).is_ok_and(|n| n > 0);
-            if !ready {
-                break;
-            }
-            match unistd::write(real, rest) {
-                Ok(written) => rest = &rest[written..],
-                Err(nix::Error::EINTR) => {}
-                Err(_) => break,
-            }
+        lines.pass(&buffer[..length], |bytes| write_some(real, bytes));
+    }
+}
+
+/// Writes what the stream takes within [`STALL_MS`]: how many bytes.
+fn write_some(real: &OwnedFd, bytes: &[u8]) -> usize {
+    let mut written = 0;
+    while written < bytes.len() {
+        let mut fds = [PollFd::new(real.as_fd(), PollFlags::POLLOUT)];
+        let ready = poll(&mut fds, PollTimeout::from(STALL_MS)).is_ok_and(|n| n > 0);
+        if !ready {
+            break;
         }
+        match unistd::write(real, &bytes[written..]) {
+            Ok(length) => written += length,
+            Err(nix::Error::EINTR) => {}
+            Err(_) => break,
+        }
+    }
+    written
+}
+
+/// Keeps lines whole where a stream has not taken all of them: what is left of a cut line is dropped, and the
+/// next line begins a new one.
+#[derive(Debug, Default)]
+struct Lines {
+    /// The stream has the beginning of a line whose rest was dropped.
+    is_cut: bool,
+    /// What comes belongs to a line whose beginning was dropped.
+    is_skipping: bool,
+    /// The last byte that the stream took was not the end of a line.
+    is_within: bool,
+}
+
+impl Lines {
+    fn pass(&mut self, mut bytes: &[u8], mut write: impl FnMut(&[u8]) -> usize) {
+        if self.is_skipping {
+            let Some(end) = bytes.iter().position(|b| *b == b'\n') else {
+                return;
+            };
+            self.is_skipping = false;
+            bytes = &bytes[end + 1..];
+        }
+        if bytes.is_empty() {
+            return;
+        }
+        if self.is_cut {
+            if write(b"\n") == 0 {
+                self.is_skipping = bytes.last() != Some(&b'\n');
+                return;
+            }
+            (self.is_cut, self.is_within) = (false, false);
+        }
+        let written = write(bytes);
+        if written < bytes.len() {
+            self.is_skipping = bytes.last() != Some(&b'\n');
+        }
+        if let Some(last) = bytes[..written].last() {
+            self.is_within = *last != b'\n';
+        }
+        // What follows would stand in the same line.
+        self.is_cut = written < bytes.len() && self.is_within;
     }
 }
 
@@ -238,5 +298,49 @@ mod tests {
     fn a_message_is_one_line_whatever_it_holds() {
         assert_eq!(one_line("a\nb\x1b[31m", false), "a\\nb\\x1b[31m");
         assert!(one_line(&"x".repeat(1 << 20), false).len() < LINE_BYTES + 16);
+        assert_eq!(
+            one_line("a\r\u{85}b\u{2028}c\u{202e}d", false),
+            "a\\x0d\\x85b\\x2028c\\x202ed"
+        );
+        assert_eq!(one_line("part", true), "part (message incomplete)");
+    }
+
+    #[test]
+    fn a_message_shows_no_password_of_an_address() {
+        assert_eq!(
+            one_line("'http://me:pw@host/x': gone", false),
+            "'http://***@host/x': gone"
+        );
+    }
+
+    #[test]
+    fn whatever_a_stream_takes_each_of_its_lines_is_the_beginning_of_a_line_that_was_logged() {
+        let mut rng = crate::base::rng::Rng::from_seed(7);
+        for _ in 0..2_000 {
+            let mut lines = Lines::default();
+            let mut taken = Vec::new();
+            let input: String = (0..30)
+                .map(|n| format!("{n:02}{}\n", "x".repeat((rng.next_u64() % 9) as usize)))
+                .collect();
+            let mut rest = input.as_bytes();
+            while !rest.is_empty() {
+                let length = (rng.next_u64() % 16 + 1) as usize;
+                let (now, later) = rest.split_at(length.min(rest.len()));
+                lines.pass(now, |bytes| {
+                    let takes = match rng.next_u64() % 3 {
+                        0 => rng.next_u64() as usize % (bytes.len() + 1),
+                        _ => bytes.len(),
+                    };
+                    taken.extend_from_slice(&bytes[..takes]);
+                    takes
+                });
+                rest = later;
+            }
+            let taken = String::from_utf8(taken).unwrap();
+            for line in taken.lines() {
+                let is_start = input.lines().any(|whole| whole.starts_with(line));
+                assert!(is_start, "{line:?} of {taken:?}");
+            }
+        }
     }
 }

@@ -11,6 +11,7 @@ mod logging;
 mod notify;
 mod observer;
 mod placing;
+mod private;
 mod probe;
 mod quickstart;
 mod replica_key;

@@ -4,7 +4,7 @@ use super::backups::BackupPlan;
 use super::exit::{self, Failure};
 use super::flags::{SCHEDULER_FLAGS, Values, help};
 use super::notify::{Advice, Notifier};
-use super::{log_tool, logging, placing, replica_key, signals};
+use super::{log_tool, logging, placing, private, replica_key, signals};
 use crate::api::{Api, ApiConfig};
 use crate::base::backoff::Backoff;
 use crate::base::rng::Rng;
@@ -66,12 +66,14 @@ pub fn run(args: &[String], out: &mut dyn Write) -> Result<(), Failure> {
     if flags.is_on("exit_with_parent") && !signals::follow_parent() {
         return Ok(());
     }
+    private::conceal(&flags);
+    private::leave_no_core();
     for warning in flags.warnings().into_iter().chain(plan.warnings.clone()) {
         log::warn!("{warning}");
     }
     for (name, value) in flags.effective() {
         log::debug!("flag -{name}={value}");
-        stats::global().text(&format!("flag_{name}"), value);
+        stats::global().text(&format!("flag_{name}"), &value);
     }
     let result = rt::block_on(serve(plan, signals));
     logging::flush();

@@ -5,6 +5,7 @@ use super::cache::{Arrival, Cache, Found, Key, Lease};
 use super::error::{Cause, FetchError};
 use super::source::{self, Source};
 use crate::base::clock::{self, Instant};
+use crate::base::secret::hide;
 use crate::executor::order::{Identity, Uri};
 use std::fs::{self, DirBuilder};
 use std::io::{self, Read};
@@ -114,8 +115,8 @@ pub(in crate::agent) fn fetch(job: &FetchJob) -> Result<(), FetchError> {
     };
     for uri in &job.uris {
         fetch_one(job, uri, &mut budget).map_err(|cause| FetchError::File {
-            uri: uri.value.clone(),
-            cause: cause.to_string(),
+            uri: hide(&uri.value).into_owned(),
+            cause: hide(&cause.to_string()).into_owned(),
         })?;
     }
     if job.identity.is_switched {

@@ -2,11 +2,12 @@
 
 use super::command::Given;
 use super::{Admin, Ran, fail};
+use crate::base::secret::hide;
 use serde_json::{Map, Value};
 
 pub(super) fn get_scheduler(admin: &mut Admin<'_, '_>) -> Ran {
     let uri = admin.session.cluster(&admin.cluster)?.scheduler_uri()?;
-    let uri = uri.trim_end_matches('/').to_owned();
+    let uri = hide(uri.trim_end_matches('/')).into_owned();
     admin.print(&format!("Found leading scheduler at: {uri}"));
     Ok(())
 }

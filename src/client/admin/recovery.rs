@@ -2,11 +2,13 @@
 
 use super::command::Given;
 use super::{Admin, Ran, fail};
+use crate::client::exit::CommandError;
 use crate::client::scheduler::Repeat;
 use crate::thrift::api::{ACTIVE_STATES, ResponseResult, TaskQuery};
 use crate::thrift::service::{
-    DeleteRecoveryTasks, NoArguments, QueryRecovery, Request, StageRecovery,
+    DeleteRecoveryTasks, GetTasksWithoutConfigs, NoArguments, QueryRecovery, Request, StageRecovery,
 };
+use std::time::Duration;
 
 fn plain(admin: &mut Admin<'_, '_>, request: &Request) -> Ran {
     admin.call(request, Repeat::ById).map(|_| ())
@@ -75,23 +77,61 @@ pub(super) fn restore(admin: &mut Admin<'_, '_>, given: &Given) -> Ran {
         true => admin.print("No running task that is known here ends."),
         false => unknown.iter().for_each(|line| admin.print(line)),
     }
-    if !given.is_on("yes") && !is_confirmed(admin) {
-        unload(admin)?;
-        return Err(fail("nothing was changed; --yes restores without asking"));
+    if !given.is_on("yes") {
+        let why = match is_confirmed(admin) {
+            Some(true) => None,
+            Some(false) => Some("nothing was changed"),
+            None => Some("nobody answered, nothing was changed; --yes restores without asking"),
+        };
+        if let Some(why) = why {
+            unload(admin)?;
+            return Err(fail(why));
+        }
     }
     commit(admin)?;
-    admin.print(
-        "Restored. The scheduler ends now; the next leader begins with the backup. Without a supervisor, \
-         start it again.",
-    );
+    admin.print("The backup is in the log. The scheduler ends now; waiting for the next leader.");
+    let running = wait_for_leader(admin)?;
+    admin.print(&format!(
+        "Restored. The scheduler serves again, with {running} active task(s)."
+    ));
     Ok(())
 }
 
-fn is_confirmed(admin: &mut Admin<'_, '_>) -> bool {
-    admin.print("Restore it? [y/N]");
-    let mut line = String::new();
-    let read = std::io::stdin().read_line(&mut line);
-    read.is_ok() && ["y", "yes"].contains(&line.trim().to_lowercase().as_str())
+/// How often a question is put again to somebody who says neither yes nor no.
+const QUESTIONS: usize = 3;
+
+/// What was answered; `None` if there is nobody to answer.
+fn is_confirmed(admin: &mut Admin<'_, '_>) -> Option<bool> {
+    for _ in 0..QUESTIONS {
+        let answer = admin.session.world.ask("Restore it? [y/N]")?;
+        match answer.to_lowercase().as_str() {
+            "y" | "yes" => return Some(true),
+            "" | "n" | "no" => return Some(false),
+            _ => admin.print("Please answer y or n."),
+        }
+    }
+    Some(false)
+}
+
+/// Asks until a scheduler answers that has begun with the backup: how many active tasks it has.
+fn wait_for_leader(admin: &mut Admin<'_, '_>) -> Result<usize, CommandError> {
+    // The one that took the backup reads nothing any more; its port may live for a moment.
+    admin.session.world.time().sleep(Duration::from_millis(500));
+    let active = Request::GetTasksWithoutConfigs(Box::new(GetTasksWithoutConfigs {
+        query: Some(TaskQuery {
+            statuses: ACTIVE_STATES.to_vec(),
+            ..TaskQuery::default()
+        }),
+    }));
+    match admin.call(&active, Repeat::Always) {
+        Ok(Some(ResponseResult::ScheduleStatusResult(found))) => Ok(found.tasks.len()),
+        Ok(_) => Ok(0),
+        Err(error) => Err(fail(format!(
+            "the backup is in the log, but no scheduler serves it yet: start the schedulers again (a \
+             supervisor does), they begin with the backup. {}",
+            error.message
+        ))),
+    }
 }
 
 fn active_tasks() -> Request {

@@ -6,12 +6,12 @@ use crate::client::scheduler::{Reply, TransportError};
 use crate::client::world::Time;
 use crate::thrift::api::{
     AssignedTask, DrainHostsResult, EndMaintenanceResult, GetQuotaResult, HostStatus, Hosts,
-    JobKey, MaintenanceMode, MaintenanceStatusResult, Resource, ResourceAggregate, Response,
+    JobKey, MaintenanceMode, MaintenanceStatusResult, QueryRecoveryResult, Resource, ResourceAggregate, Response,
     ResponseDetail, ScheduleStatus, ScheduleStatusResult, ScheduledTask, SlaPolicy,
     StartMaintenanceResult, TaskConfig, TaskEvent,
 };
 use crate::thrift::service::SlaDrainHosts;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
@@ -75,10 +75,28 @@ fn tasks() -> Vec<ScheduledTask> {
     tasks
 }
 
+impl Fake {
+    /// After a restore nobody answers for some calls; after that of `lost`, nobody ever does.
+    fn restart(&self, request: &Request) -> Result<(), TransportError> {
+        let calls = self.0.borrow();
+        let is_lost = calls.iter().any(|call| {
+            matches!(call, Request::StageRecovery(args) if args.backup_id.as_deref() == Some("lost"))
+        });
+        let commit = |call: &Request| matches!(call, Request::CommitRecovery(_));
+        match calls.iter().position(commit) {
+            Some(at) if !commit(request) && (is_lost || calls.len() - at < 5) => {
+                Err(TransportError::NotSent("connection refused".into()))
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+}
+
 impl Transport for Fake {
     fn exchange(&mut self, request: &Request, _: Option<&str>) -> Result<Reply, TransportError> {
         use ResponseResult as R;
         self.0.borrow_mut().push(request.clone());
+        self.restart(request)?;
         let (mut code, mut details, mut result) = (ResponseCode::Ok, Vec::new(), None);
         match request {
             Request::StartMaintenance(args) => {
@@ -121,6 +139,15 @@ impl Transport for Fake {
                     ..GetQuotaResult::default()
                 }));
             }
+            Request::StageRecovery(args) if args.backup_id.as_deref() != Some("calm") => {
+                details.push(ResponseDetail {
+                    message: Some("1 running task(s) are not in the backup and end: late-0".into()),
+                });
+            }
+            Request::QueryRecovery(_) => {
+                let found = QueryRecoveryResult { tasks: tasks() };
+                result = Some(R::QueryRecoveryResult(found));
+            }
             Request::PerformBackup(_) => {
                 code = ResponseCode::Error;
                 details.push(ResponseDetail {
@@ -142,22 +169,30 @@ impl Transport for Fake {
     }
 }
 
-struct Still;
+/// A clock that only moves when somebody sleeps.
+struct Virtual(Cell<Instant>);
 
-impl Time for Still {
+impl Time for Virtual {
     fn now(&self) -> Instant {
-        Instant::ZERO
+        self.0.get()
     }
 
     fn wall(&self) -> Timestamp {
         Timestamp(NOW)
     }
 
-    fn sleep(&self, _: Duration) {}
+    fn sleep(&self, duration: Duration) {
+        self.0.set(self.0.get() + duration);
+    }
 }
 
 /// What a command line gives: status, output, error stream, calls.
 fn tool(line: &str) -> (u8, String, String, Vec<Request>) {
+    tool_told(line, "")
+}
+
+/// The same with answers to its questions.
+fn tool_told(line: &str, answers: &str) -> (u8, String, String, Vec<Request>) {
     let fixture = concat!(
         env!("CARGO_MANIFEST_DIR"),
         "/tests/fixtures/admin_clusters.json"
@@ -168,7 +203,9 @@ fn tool(line: &str) -> (u8, String, String, Vec<Request>) {
         cluster_files: vec![PathBuf::from(fixture)],
         ..Settings::from_env()
     };
-    let mut world = World::new(&mut out, &mut err, &Still, settings);
+    let time = Virtual(Cell::new(Instant::ZERO));
+    let mut world = World::new(&mut out, &mut err, &time, settings);
+    world.take_answers_from(answers.as_bytes());
     let transport = fake.clone();
     let connect =
         move |_: &str, _: &Settings| -> Box<dyn Transport> { Box::new(transport.clone()) };
@@ -380,4 +417,66 @@ fn every_failure_ends_with_status_1_and_help_with_0() {
     );
     let (_, _, err, _) = tool("scheduler_snapshot c -q");
     assert_eq!(err, "");
+}
+
+fn names(calls: &[Request]) -> Vec<&'static str> {
+    calls.iter().map(Request::name).collect()
+}
+
+#[test]
+fn a_restore_shows_what_would_end_and_asks() {
+    for yes in ["y\n", "yes\n", " YES \n", "y", "what?\ny\n"] {
+        let (status, out, err, calls) = tool_told("scheduler_restore c b1", yes);
+        assert_eq!(status, 0, "{yes:?}: {err}");
+        let place = |part: &str| out.find(part).unwrap_or_else(|| panic!("{part}: {out}"));
+        let (shown, unknown) = (place("b1 has 25 active task(s)"), place("end: late-0"));
+        let (asked, done) = (place("Restore it? [y/N]"), place("Restored. "));
+        assert!(shown < unknown && unknown < asked && asked < done, "{out}");
+        assert!(names(&calls).contains(&"commitRecovery"), "{calls:?}");
+        assert!(!names(&calls).contains(&"unloadRecovery"), "{calls:?}");
+    }
+    let (_, out, _, _) = tool_told("scheduler_restore c calm", "y\n");
+    assert!(out.contains("No running task that is known here ends."), "{out}");
+}
+
+#[test]
+fn without_a_clear_yes_nothing_is_restored() {
+    for (answer, part) in [
+        ("n\n", "nothing was changed"),
+        ("\n", "nothing was changed"),
+        ("no\n", "nothing was changed"),
+        ("sure\nok\nyep\ny\n", "nothing was changed"),
+        // The end of the input: closed, or no terminal.
+        ("", "--yes restores without asking"),
+        ("well", "--yes restores without asking"),
+    ] {
+        let (status, _, err, calls) = tool_told("scheduler_restore c b1", answer);
+        assert_eq!(status, 1, "{answer:?}: {err}");
+        assert!(err.contains(part), "{answer:?}: {err}");
+        assert!(!names(&calls).contains(&"commitRecovery"), "{answer:?}");
+        assert_eq!(names(&calls).last(), Some(&"unloadRecovery"), "{answer:?}");
+    }
+}
+
+#[test]
+fn an_option_answers_the_question() {
+    for option in ["--yes", "-y"] {
+        let (status, out, err, calls) = tool_told(&format!("scheduler_restore c b1 {option}"), "");
+        assert_eq!(status, 0, "{err}");
+        assert!(!out.contains("Restore it?"), "{out}");
+        assert!(out.contains("end: late-0"), "{out}");
+        assert!(names(&calls).contains(&"commitRecovery"));
+    }
+}
+
+#[test]
+fn a_restore_is_done_when_the_next_leader_serves() {
+    let (status, out, _, calls) = tool("scheduler_restore c b1 --yes");
+    let reads = names(&calls).into_iter().filter(|name| *name == "getTasksWithoutConfigs");
+    assert_eq!((status, reads.count()), (0, 4), "{calls:?}");
+    assert!(out.ends_with("serves again, with 25 active task(s).\n"), "{out}");
+    let (status, out, err, _) = tool("scheduler_restore c lost --yes");
+    assert_eq!(status, 1, "{out}");
+    assert!(!out.contains("Restored."), "{out}");
+    assert!(err.contains("the backup is in the log, but no scheduler serves it yet: start"), "{err}");
 }

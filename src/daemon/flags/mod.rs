@@ -35,7 +35,9 @@ pub use quickstart::QUICKSTART_FLAGS;
 pub use scheduler::SCHEDULER_FLAGS;
 
 use crate::base::argv::{self, Arg, ArgvError, Table, Takes};
+use crate::base::secret::{HIDDEN, hide};
 use crate::base::units;
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -165,7 +167,7 @@ impl Values {
                     Some(flag) => values.take(flag, value)?,
                     None => values.help = true,
                 },
-                Arg::Word(word) => return Err(FlagError::Unexpected(word)),
+                Arg::Word(word) => return Err(FlagError::Unexpected(hide(&word).into_owned())),
             }
         }
         Ok(values)
@@ -279,13 +281,31 @@ impl Values {
     }
 
     /// All flags and their values in force, for the log and `/vars`: of a secret only that it is set.
-    pub fn effective(&self) -> Vec<(&'static str, &str)> {
+    pub fn effective(&self) -> Vec<(&'static str, Cow<'_, str>)> {
         let shown = |flag: &Flag| {
             let value = self.text(flag.name)?;
-            let is_secret = SECRETS.contains(&flag.name) && !value.is_empty();
-            Some((flag.name, if is_secret { "(set)" } else { value }))
+            Some((flag.name, shown_value(flag.name, value)))
         };
         self.table.iter().filter_map(shown).collect()
+    }
+
+    /// Values that nobody should see in a list of processes: of flags that are secrets, and addresses with
+    /// a login.
+    pub fn secrets(&self) -> Vec<&str> {
+        let is_secret = |name: &str, value: &str| !matches!(shown_value(name, value), Cow::Borrowed(it) if it == value);
+        self.given
+            .iter()
+            .filter(|(name, value)| is_secret(name, value))
+            .map(|(_, value)| value.as_str())
+            .collect()
+    }
+}
+
+/// A value as the log and pages may show it.
+fn shown_value<'a>(name: &str, value: &'a str) -> Cow<'a, str> {
+    match SECRETS.contains(&name) && !value.is_empty() {
+        true => Cow::Borrowed("(set)"),
+        false => hide(value),
     }
 }
 
@@ -320,7 +340,10 @@ fn spellings(table: &[Flag]) -> Table {
 fn check(flag: &Flag, value: &str) -> Result<(), FlagError> {
     let bad = |reason: String| FlagError::BadValue {
         flag: flag.name.to_owned(),
-        value: value.chars().take(80).collect(),
+        value: match SECRETS.contains(&flag.name) {
+            true => HIDDEN.to_owned(),
+            false => hide(value).chars().take(80).collect(),
+        },
         reason,
     };
     match flag.kind {
@@ -465,8 +488,21 @@ mod tests {
         let values = Values::parse(FLAGS, &args).unwrap();
         assert_eq!(
             values.effective(),
-            [("hostname", "a"), ("zk_digest_credentials", "(set)")]
+            [
+                ("hostname", "a".into()),
+                ("zk_digest_credentials", "(set)".into())
+            ]
         );
+        assert_eq!(values.secrets(), ["me:secret"]);
+        let args = ["-hostname=zk://me:pw@a"].map(str::to_owned);
+        let values = Values::parse(FLAGS, &args).unwrap();
+        assert_eq!(values.effective(), [("hostname", "zk://***@a".into())]);
+        assert_eq!(values.secrets(), ["zk://me:pw@a"]);
+        for args in [["http://me:secret@a"], ["-zk_digest_credential=me:secret"]] {
+            let error = Values::parse(FLAGS, &args.map(str::to_owned)).unwrap_err();
+            assert!(!error.to_string().contains("secret@"), "{error}");
+            assert!(!error.to_string().contains(":secret"), "{error}");
+        }
     }
 
     /// What upstream's scheduler has, with its defaults; `-` where it has none or names classes.

@@ -4,6 +4,7 @@ use super::super::inspect::{job_key, json_of};
 use super::super::path;
 use super::super::state::Shared;
 use super::layout::{Page, render};
+use crate::base::secret::hide;
 use crate::model::TaskId;
 use crate::thrift::convert::{job_configuration_to_wire, scheduled_task_to_wire};
 use maud::{Markup, html};
@@ -78,7 +79,7 @@ async fn dump(request: Request<Shared>, title: String, found: Option<Value>) -> 
         let body = html! {
             h1 { (title) }
             @match &found {
-                Some(value) => { pre { (format!("{value:#}")) } },
+                Some(value) => { pre { (hide(&format!("{value:#}"))) } },
                 None => { p { "Entity not found" } },
             }
         };
