@@ -287,3 +287,84 @@ fn a_lone_scheduler_with_a_damaged_disk_names_the_newest_good_backup_and_the_com
         "{said}"
     );
 }
+
+/// The backup comes back on a machine of another name, with other ports and other paths; the agent has
+/// another name as well by then.
+#[test]
+fn a_backup_is_restored_under_other_names_and_addresses() {
+    let mut world = World::new("moved");
+    world.start_all();
+    make(&world, &service(&world, "kept", 2));
+    let kept = wait_for(&world, "kept", 2);
+    admin(&world, "scheduler_backup_now local");
+    let backup = newest_backup(&admin(&world, "scheduler_list_backups local"));
+    make(&world, &service(&world, "later", 1));
+    wait_for(&world, "later", 1);
+    world.kill_scheduler();
+    world.kill_agent();
+    // Another machine: nothing but the backup and the agents' key come along.
+    let new = world.path("new");
+    fs::create_dir(&new).unwrap();
+    let from = world.path("backups").join(&backup);
+    fs::create_dir(new.join("backups")).unwrap();
+    fs::rename(from, new.join("backups").join(&backup)).unwrap();
+    fs::remove_dir_all(world.path("db")).unwrap();
+    let path = format!("--path={}", new.join("db").display());
+    let out = world.log_tool(&["initialize", &path]);
+    assert!(out.status.success(), "{}", text(&out));
+    let [http, peer, observer] = crate::world::free_ports();
+    (world.http_port, world.peer_port, world.observer_port) = (http, peer, observer);
+    world.doors = vec![http];
+    let clusters = format!(r#"[{{"name": "local", "scheduler_uri": "http://127.0.0.1:{http}"}}]"#);
+    fs::write(world.path("clusters.json"), clusters).unwrap();
+    let mut flags = world.scheduler_args();
+    flags.retain(|arg| {
+        !["-hostname", "-native_log"]
+            .iter()
+            .any(|it| arg.starts_with(it))
+    });
+    flags.push("-hostname=new-scheduler.invalid".to_owned());
+    flags.push(format!(
+        "-native_log_file_path={}",
+        new.join("db").display()
+    ));
+    let start = |world: &World| Scheduler(world.spawn(Path::new(AURORA), "scheduler", &flags));
+    let scheduler = start(&world);
+    wait_for_leader(&world);
+    let mut flags_of_agent = world.agent_args();
+    flags_of_agent.retain(|arg| !arg.starts_with("-hostname"));
+    flags_of_agent.push("-hostname=new-agent.invalid".to_owned());
+    world.start_agent_as(flags_of_agent);
+    wait("the tasks to be held", || {
+        world.scheduler_log().contains("3 tasks run that this log")
+    });
+    let view = world.view();
+    let line = format!("scheduler_restore local {backup} --yes");
+    let restoring = std::thread::spawn(move || admin(&view, &line));
+    assert_eq!(scheduler.join(), Some(0));
+    // As a supervisor does; the command waits for this one.
+    assert!(!restoring.is_finished(), "nobody serves the backup yet");
+    let scheduler = start(&world);
+    let said = restoring.join().unwrap();
+    assert!(said.contains("1 running task(s) are not in"), "{said}");
+    assert!(
+        said.contains("serves again, with 2 active task(s)."),
+        "{said}"
+    );
+    wait("what the backup does not know to end", || {
+        let pids = starts(&world, "later");
+        pids.iter().all(|pid| !is_alive(*pid))
+    });
+    assert_eq!(wait_for(&world, "kept", 2), kept);
+    let pids = starts(&world, "kept");
+    assert_eq!(pids.len(), 2, "they were started again");
+    assert!(pids.iter().all(|pid| is_alive(*pid)), "{pids:?}");
+    // New work goes to the machine by its new name.
+    make(&world, &service(&world, "after", 1));
+    wait_for(&world, "after", 1);
+    let all = job::tasks(&world).unwrap();
+    let after = all.iter().find(|task| job_of(task) == "after").unwrap();
+    let host = after.assigned_task.as_ref().unwrap().slave_host.clone();
+    assert_eq!(host.as_deref(), Some("new-agent.invalid"));
+    drop(scheduler);
+}

@@ -6,9 +6,9 @@ use crate::client::scheduler::{Reply, TransportError};
 use crate::client::world::Time;
 use crate::thrift::api::{
     AssignedTask, DrainHostsResult, EndMaintenanceResult, GetQuotaResult, HostStatus, Hosts,
-    JobKey, MaintenanceMode, MaintenanceStatusResult, QueryRecoveryResult, Resource, ResourceAggregate, Response,
-    ResponseDetail, ScheduleStatus, ScheduleStatusResult, ScheduledTask, SlaPolicy,
-    StartMaintenanceResult, TaskConfig, TaskEvent,
+    JobKey, MaintenanceMode, MaintenanceStatusResult, QueryRecoveryResult, Resource,
+    ResourceAggregate, Response, ResponseDetail, ScheduleStatus, ScheduleStatusResult,
+    ScheduledTask, SlaPolicy, StartMaintenanceResult, TaskConfig, TaskEvent,
 };
 use crate::thrift::service::SlaDrainHosts;
 use std::cell::{Cell, RefCell};
@@ -436,7 +436,10 @@ fn a_restore_shows_what_would_end_and_asks() {
         assert!(!names(&calls).contains(&"unloadRecovery"), "{calls:?}");
     }
     let (_, out, _, _) = tool_told("scheduler_restore c calm", "y\n");
-    assert!(out.contains("No running task that is known here ends."), "{out}");
+    assert!(
+        out.contains("No running task that is known here ends."),
+        "{out}"
+    );
 }
 
 #[test]
@@ -472,11 +475,19 @@ fn an_option_answers_the_question() {
 #[test]
 fn a_restore_is_done_when_the_next_leader_serves() {
     let (status, out, _, calls) = tool("scheduler_restore c b1 --yes");
-    let reads = names(&calls).into_iter().filter(|name| *name == "getTasksWithoutConfigs");
+    let reads = names(&calls)
+        .into_iter()
+        .filter(|name| *name == "getTasksWithoutConfigs");
     assert_eq!((status, reads.count()), (0, 4), "{calls:?}");
-    assert!(out.ends_with("serves again, with 25 active task(s).\n"), "{out}");
+    assert!(
+        out.ends_with("serves again, with 25 active task(s).\n"),
+        "{out}"
+    );
     let (status, out, err, _) = tool("scheduler_restore c lost --yes");
     assert_eq!(status, 1, "{out}");
     assert!(!out.contains("Restored."), "{out}");
-    assert!(err.contains("the backup is in the log, but no scheduler serves it yet: start"), "{err}");
+    assert!(
+        err.contains("the backup is in the log, but no scheduler serves it yet: start"),
+        "{err}"
+    );
 }
