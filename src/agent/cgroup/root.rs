@@ -40,10 +40,13 @@ pub struct Cgroups {
     version: Version,
     /// The agent's directory for each controller; of version 2 all are one.
     parents: BTreeMap<Controller, PathBuf>,
+    /// The agent's directory from when it was started in another way, if there may be tasks in it.
+    earlier: Option<PathBuf>,
 }
 
 impl Cgroups {
-    /// Makes the agent's parent groups: `root/agent`, below the top of each hierarchy or else below the
+    /// Makes the agent's parent groups: `root/agent`, below the group that was delegated to the agent if it
+    /// was started in a group within that one, or else below the top of each hierarchy, or else below the
     /// agent's own group.
     ///
     /// # Errors
@@ -58,15 +61,13 @@ impl Cgroups {
 
     /// The group of a task, which need not exist.
     pub fn task(&self, task: &str) -> TaskGroup {
-        let name = name_of(task);
-        let directory = |(it, parent): (&Controller, &PathBuf)| (*it, parent.join(&name));
-        TaskGroup::new(self.version, self.parents.iter().map(directory).collect())
+        self.group(&name_of(task))
     }
 
     /// All groups that are there, by their names; see [`TaskGroup::name`].
     pub fn leftovers(&self) -> Vec<TaskGroup> {
         let mut names = std::collections::BTreeSet::new();
-        for parent in self.parents.values() {
+        for parent in self.parents.values().chain(&self.earlier) {
             for entry in fs::read_dir(parent).into_iter().flatten().flatten() {
                 let name = entry.file_name().into_string().unwrap_or_default();
                 let is_task = name.starts_with("t-");
@@ -75,11 +76,18 @@ impl Cgroups {
                 }
             }
         }
-        let group = |name: &String| {
-            let directory = |(it, parent): (&Controller, &PathBuf)| (*it, parent.join(name));
-            TaskGroup::new(self.version, self.parents.iter().map(directory).collect())
+        names.iter().map(|name| self.group(name)).collect()
+    }
+
+    /// Where the group is, or where it will be. One that is in the earlier place stays there: moving it
+    /// would leave behind what was counted.
+    fn group(&self, name: &str) -> TaskGroup {
+        let earlier = self.earlier.as_ref().map(|it| it.join(name));
+        let earlier = earlier.filter(|it| it.is_dir());
+        let directory = |(it, parent): (&Controller, &PathBuf)| {
+            (*it, earlier.clone().unwrap_or_else(|| parent.join(name)))
         };
-        names.iter().map(group).collect()
+        TaskGroup::new(self.version, self.parents.iter().map(directory).collect())
     }
 
     /// What is controlled, for people.
@@ -100,7 +108,7 @@ impl Cgroups {
     /// Removes the agent's parent groups, unless a task has one. What is above them is shared with other
     /// agents and stays.
     pub fn remove_if_empty(&self) {
-        for parent in self.parents.values() {
+        for parent in self.parents.values().chain(&self.earlier) {
             // Not empty is the usual case: tasks outlive their agent.
             drop(fs::remove_dir(parent));
         }
@@ -143,7 +151,16 @@ fn open_v2(hierarchy: &Hierarchy, own: &str, place: &Path) -> Result<Cgroups, Un
     if !controllers(top).iter().any(|it| it == "memory") {
         return Err(Unusable::NotMounted);
     }
-    let (first, own) = (top.join(place), hierarchy.own_group(own).map(without_leaf));
+    let own = hierarchy.own_group(own);
+    let first = top.join(place);
+    if let Some(given) = own.as_deref().and_then(delegated) {
+        let parent = given.join(place);
+        // Another kind of refusal is worth another try elsewhere.
+        if make_v2(given, place).is_ok() {
+            return Ok(of_v2(parent, Some(first).filter(|it| it.is_dir())));
+        }
+    }
+    let own = own.map(without_leaf);
     let made = make_v2(top, place).map_err(refused(&first));
     let parent = match (made, own) {
         (Ok(()), _) => first,
@@ -154,16 +171,33 @@ fn open_v2(hierarchy: &Hierarchy, own: &str, place: &Path) -> Result<Cgroups, Un
         }
         (Err(error), _) => return Err(error),
     };
+    Ok(of_v2(parent, None))
+}
+
+fn of_v2(parent: PathBuf, earlier: Option<PathBuf>) -> Cgroups {
     let there = controllers(&parent);
     let parents = Controller::ALL
         .into_iter()
         .filter(|it| there.iter().any(|name| name == it.name()))
         .map(|it| (it, parent.clone()))
         .collect();
-    Ok(Cgroups {
+    Cgroups {
         version: Version::Two,
         parents,
-    })
+        earlier,
+    }
+}
+
+/// The group that was delegated to a process in `own`: the unit's, where systemd has put its process one
+/// level below it (`DelegateSubgroup=`), which it does for units with delegation alone.
+///
+/// A process in the unit's own group is not taken for one: systemd could not start the agent again in a
+/// group whose controllers are handed on to tasks that still run.
+fn delegated(own: &Path) -> Option<&Path> {
+    let unit = own.parent()?;
+    let name = unit.file_name()?.to_str()?;
+    let is_unit = name.ends_with(".service") || name.ends_with(".scope");
+    (is_unit && own.file_name()? != ".control").then_some(unit)
 }
 
 fn controllers(directory: &Path) -> Vec<String> {
@@ -254,6 +288,7 @@ fn open_v1(found: &[Hierarchy], own: &str, place: &Path) -> Result<Cgroups, Unus
         true => Ok(Cgroups {
             version: Version::One,
             parents,
+            earlier: None,
         }),
         false => Err(last),
     }
@@ -273,5 +308,105 @@ pub(super) fn make(directory: &Path) -> io::Result<()> {
     match fs::create_dir(directory) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
         Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::agent::cgroup::mounts::hierarchies;
+
+    /// Directories that look like groups, gone at the end.
+    struct Tree(PathBuf);
+
+    impl Tree {
+        fn new(groups: &[&str]) -> Self {
+            let id = crate::base::rng::Rng::from_os().uuid();
+            let tree = Self(std::env::temp_dir().join(format!("aurora-groups-{id}")));
+            for group in [""].iter().chain(groups) {
+                let mut path = tree.0.clone();
+                for part in Path::new(group) {
+                    path.push(part);
+                }
+                fs::create_dir_all(&path).unwrap();
+                for file in ["cgroup.controllers", "cgroup.subtree_control"] {
+                    fs::write(path.join(file), "cpu memory pids").unwrap();
+                }
+            }
+            tree
+        }
+
+        fn open(&self, own: &str) -> Cgroups {
+            let mount = format!("41 31 0:38 / {} rw - cgroup2 cgroup2 rw", self.0.display());
+            open_in(
+                &hierarchies(&mount),
+                &format!("0::{own}\n"),
+                Path::new("aurora/a1"),
+            )
+            .unwrap()
+        }
+
+        fn place(&self, groups: &Cgroups, task: &str) -> String {
+            let group = groups.task(task);
+            let path = group.memory().unwrap().strip_prefix(&self.0).unwrap();
+            path.display().to_string()
+        }
+    }
+
+    impl Drop for Tree {
+        fn drop(&mut self) {
+            fs::remove_dir_all(&self.0).unwrap();
+        }
+    }
+
+    const UNIT: &str = "system.slice/aurora-agent.service";
+
+    #[test]
+    fn a_group_that_was_delegated_to_the_agent_is_preferred() {
+        let below = ["", "/agent", "/aurora", "/aurora/a1"].map(|it| format!("{UNIT}{it}"));
+        let below: Vec<&str> = below
+            .iter()
+            .map(String::as_str)
+            .chain(["aurora", "aurora/a1"])
+            .collect();
+        let tree = Tree::new(&below);
+        let groups = tree.open(&format!("/{UNIT}/agent"));
+        assert_eq!(tree.place(&groups, "x"), format!("{UNIT}/aurora/a1/t-x"));
+        // Not from the unit's own group, nor where no unit is, nor from a control process.
+        for own in [
+            format!("/{UNIT}"),
+            "/".into(),
+            "/user/agent".into(),
+            format!("/{UNIT}/.control"),
+        ] {
+            let groups = tree.open(&own);
+            assert_eq!(tree.place(&groups, "x"), "aurora/a1/t-x", "{own}");
+        }
+    }
+
+    #[test]
+    fn tasks_of_an_agent_that_was_started_otherwise_keep_their_groups() {
+        let below = ["", "/agent", "/aurora", "/aurora/a1", "/aurora/a1/t-new"]
+            .map(|it| format!("{UNIT}{it}"));
+        let old = ["aurora", "aurora/a1", "aurora/a1/t-old"];
+        let below: Vec<&str> = below.iter().map(String::as_str).chain(old).collect();
+        let tree = Tree::new(&below);
+        let groups = tree.open(&format!("/{UNIT}/agent"));
+        assert_eq!(tree.place(&groups, "old"), "aurora/a1/t-old");
+        assert_eq!(
+            tree.place(&groups, "new"),
+            format!("{UNIT}/aurora/a1/t-new")
+        );
+        assert_eq!(
+            tree.place(&groups, "next"),
+            format!("{UNIT}/aurora/a1/t-next")
+        );
+        let names: Vec<_> = groups
+            .leftovers()
+            .iter()
+            .map(|it| it.name().map(str::to_owned))
+            .collect();
+        assert_eq!(names, [Some("t-new".to_owned()), Some("t-old".to_owned())]);
+        assert!(groups.leftovers().iter().all(TaskGroup::exists));
     }
 }
