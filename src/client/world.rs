@@ -1,7 +1,7 @@
 //! What a command has to do with the outside, but for the scheduler: two streams, a clock, a few settings.
 
 use crate::base::clock::{self, Instant, Timestamp};
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, Write};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -99,8 +99,8 @@ pub struct World<'a> {
     out: &'a mut dyn Write,
     err: &'a mut dyn Write,
     time: &'a dyn Time,
-    /// Where answers to questions come from.
-    input: Box<dyn BufRead + 'a>,
+    /// Where answers to questions come from, if not from the standard input.
+    input: Option<&'a mut dyn BufRead>,
     /// What the surroundings say.
     pub settings: Settings,
     /// Whether details are logged: `--verbose`.
@@ -121,7 +121,7 @@ impl<'a> World<'a> {
             out,
             err,
             time,
-            input: Box::new(BufReader::new(std::io::stdin())),
+            input: None,
             settings,
             verbose: false,
             quiet: false,
@@ -129,15 +129,19 @@ impl<'a> World<'a> {
     }
 
     /// Takes answers from somewhere else than the standard input.
-    pub fn take_answers_from(&mut self, input: impl BufRead + 'a) {
-        self.input = Box::new(input);
+    pub fn take_answers_from(&mut self, input: &'a mut dyn BufRead) {
+        self.input = Some(input);
     }
 
     /// Asks and gives the line that comes, without white space around it; `None` if there is none.
     pub fn ask(&mut self, question: &str) -> Option<String> {
         self.print(question);
         let mut line = String::new();
-        match self.input.read_line(&mut line) {
+        let read = match &mut self.input {
+            Some(input) => input.read_line(&mut line),
+            None => std::io::stdin().read_line(&mut line),
+        };
+        match read {
             Ok(0) | Err(_) => None,
             Ok(_) => Some(line.trim().to_owned()),
         }

@@ -204,8 +204,9 @@ fn tool_told(line: &str, answers: &str) -> (u8, String, String, Vec<Request>) {
         ..Settings::from_env()
     };
     let time = Virtual(Cell::new(Instant::ZERO));
+    let mut answers = answers.as_bytes();
     let mut world = World::new(&mut out, &mut err, &time, settings);
-    world.take_answers_from(answers.as_bytes());
+    world.take_answers_from(&mut answers);
     let transport = fake.clone();
     let connect =
         move |_: &str, _: &Settings| -> Box<dyn Transport> { Box::new(transport.clone()) };
