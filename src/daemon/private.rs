@@ -52,8 +52,8 @@ fn places(whole: &[u8], part: &[u8]) -> Vec<usize> {
 /// The field `arg_start` of a line of `/proc/PID/stat`, the 48th. The program's name, in parentheses, may
 /// hold anything.
 fn arguments_start(stat: &str) -> Option<u64> {
-    let fields = stat.rsplit_once(')')?.1.split_whitespace();
-    let start = fields.skip(45).next()?.parse().ok()?;
+    let mut fields = stat.rsplit_once(')')?.1.split_whitespace();
+    let start = fields.nth(45)?.parse().ok()?;
     (start != 0).then_some(start)
 }
 
