@@ -387,7 +387,9 @@ fn a_password_on_the_command_line_is_covered_in_the_list_of_processes() {
     let mut child = child;
     let shown =
         || String::from_utf8_lossy(&fs::read(format!("/proc/{pid}/cmdline")).unwrap()).into_owned();
-    wait("the scheduler to serve", || world.get("/vars").is_some());
+    wait("the scheduler to serve", || {
+        world.get("/vars").is_some_and(|(status, _)| status == 200)
+    });
     assert!(!shown().contains(MARK), "{}", shown());
     assert!(
         shown().contains("-mesos_master_address=****"),

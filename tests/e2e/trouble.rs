@@ -1,19 +1,33 @@
 //! The troubleshooting section of the installation guide: every symptom in upstream's words, and that its
 //! solution solves it here.
 //!
-//! | section | symptom or solution | test |
-//! |---|---|---|
-//! | Replicated log not initialized | RPCs and web interface claim `Storage is not READY` | [`an_uninitialised_scheduler_says_so_everywhere_and_initialising_solves_it`] |
-//! | | the log repeats `Replica in EMPTY status` | the same |
-//! | | solution: initialize, by the commands of "Finalizing" | the same; `programs::an_empty_log_waits_for_initialize_and_a_restart` |
-//! | | why: lost disks and a wrong path change nothing | [`a_wrong_path_is_not_taken_for_a_new_cluster`]; `programs::initialize_refuses_what_it_must_not_touch` |
-//! | Scheduler not registered | `Framework has not been registered within the tolerated delay.` | `statistics::with_a_mesos_master_named_the_scheduler_waits_serves_and_ends_unregistered` |
-//! | | solution: the address is named and corrected | [`an_unregistered_scheduler_names_the_address_and_serves_once_it_is_corrected`] |
-//! | Scheduler not running | it ends, under error conditions | `programs::a_full_disk_ends_the_scheduler_with_status_70_and_loses_nothing`, `failing` |
-//! | | it ends on purpose, and the supervisor starts it again | [`a_scheduler_that_ends_on_purpose_goes_on_when_it_is_started_again`] |
-//! | | solution: monit, with the line of the guide word for word | [`the_recipe_for_monit_has_the_line_of_the_guide`]; `monit::monit_sees_a_healthy_scheduler_and_restarts_one_that_hangs` |
-//! | | solution: supervisord | tests/packages/life.sh |
-//! | | `GET /health` times out, or says other than 200 OK | `monit::a_stuck_loop_is_sick_while_its_http_port_lives_and_well_when_it_goes_on` |
+//! **Replicated log not initialized**
+//!
+//! | symptom or solution | test |
+//! |---|---|
+//! | RPCs and web interface claim `Storage is not READY` | [`an_uninitialised_scheduler_says_so_everywhere`] |
+//! | the log repeats `Replica in EMPTY status` | the same |
+//! | solution: initialize | the same, and `programs::an_empty_log_waits_for_initialize_and_a_restart` |
+//! | why: a wrong path changes nothing | [`a_wrong_path_is_not_taken_for_a_new_cluster`] |
+//! | why: lost disks change nothing | `programs::initialize_refuses_what_it_must_not_touch` |
+//!
+//! **Scheduler not registered**
+//!
+//! | symptom or solution | test |
+//! |---|---|
+//! | `Framework has not been registered within the tolerated delay.` | `statistics::with_a_mesos_master_named_...` |
+//! | solution: correct the address | [`an_unregistered_scheduler_serves_once_its_address_is_corrected`] |
+//!
+//! **Scheduler not running**
+//!
+//! | symptom or solution | test |
+//! |---|---|
+//! | it ends under error conditions | `programs::a_full_disk_ends_...`, `failing` |
+//! | it ends on purpose | [`a_scheduler_that_ends_on_purpose_goes_on_when_it_is_started_again`] |
+//! | solution: monit, by the line of the guide | [`the_recipe_for_monit_has_the_line_of_the_guide`] |
+//! | the same at work | `monit::monit_sees_a_healthy_scheduler_and_restarts_one_that_hangs` |
+//! | solution: supervisord | tests/packages/life.sh |
+//! | `GET /health` is not 200 OK | `monit::a_stuck_loop_is_sick_while_its_http_port_lives_...` |
 
 use crate::job::{create, status_of, tasks};
 use crate::world::{AURORA, World, text, wait};
@@ -26,7 +40,7 @@ const JSON: [(&str, &str); 1] = [("Content-Type", "application/vnd.apache.thrift
 const NOT_READY: &str = "Storage is not READY";
 
 #[test]
-fn an_uninitialised_scheduler_says_so_everywhere_and_initialising_solves_it() {
+fn an_uninitialised_scheduler_says_so_everywhere() {
     let mut world = World::uninitialised("trouble");
     let db = world.path("db");
     world.start_scheduler();
@@ -100,7 +114,7 @@ fn a_wrong_path_is_not_taken_for_a_new_cluster() {
 }
 
 #[test]
-fn an_unregistered_scheduler_names_the_address_and_serves_once_it_is_corrected() {
+fn an_unregistered_scheduler_serves_once_its_address_is_corrected() {
     let mut world = World::new("corrected");
     let mut args = world.scheduler_args();
     args.push("-mesos_master_address=zk://127.0.0.1:2181/mesos/mster".to_owned());
