@@ -71,7 +71,7 @@ fn recipe(world: &World) -> String {
 }
 
 /// What the guide says, as it says it.
-const GUIDE: &str = r#"if failed port 8081 send "GET /health HTTP/1.0\r\n" expect "OK\n" with timeout 2 seconds for 10 cycles then restart"#;
+pub const GUIDE: &str = r#"if failed port 8081 send "GET /health HTTP/1.0\r\n" expect "OK\n" with timeout 2 seconds for 10 cycles then restart"#;
 
 /// Everything that people and programs ask of a scheduler, from several sides at once, for some seconds.
 fn load(world: &World) {

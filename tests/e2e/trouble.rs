@@ -171,7 +171,7 @@ fn a_scheduler_that_ends_on_purpose_goes_on_when_it_is_started_again() {
 #[test]
 fn the_recipe_for_monit_has_the_line_of_the_guide() {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/packaging/monit");
-    let line = r#"if failed port 8081 send "GET /health HTTP/1.0\r\n" expect "OK\n" with timeout 2 seconds for 10 cycles then restart"#;
+    let line = crate::monit::GUIDE;
     let has = fs::read_dir(folder).unwrap().any(|file| {
         let text = fs::read_to_string(file.unwrap().path()).unwrap();
         let words: Vec<&str> = text
