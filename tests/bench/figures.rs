@@ -14,8 +14,11 @@ use std::fs;
 use std::path::Path;
 use std::time::Instant;
 
+/// A time of the real clock.
+pub type Moment = Instant;
+
 /// The real clock.
-pub fn now() -> Instant {
+pub fn now() -> Moment {
     Instant::now()
 }
 

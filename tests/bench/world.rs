@@ -5,7 +5,7 @@
     reason = "a benchmark may stop at the first surprise"
 )]
 
-use super::cluster;
+use super::{cluster, figures};
 use aurora::base::clock::{Instant, Now, Timestamp};
 use aurora::base::rng::Rng;
 use aurora::driver::DriverEvent;
@@ -13,6 +13,7 @@ use aurora::model::{
     AgentId, JobConfiguration, Resources, ScheduleStatus, TaskConfig, TaskId, TaskReport, TaskState,
 };
 use aurora::scheduler::{AdminCommand, Command, Effect, Engine, EngineOptions};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,6 +25,10 @@ pub struct World {
     pub engine: Engine,
     /// The time.
     pub now: Now,
+    /// How long the log takes for an entry, by the real clock.
+    pub latency: Duration,
+    /// What is on its way to the log, and when it is learned.
+    under_way: VecDeque<(figures::Moment, u64, Vec<u8>)>,
     position: u64,
     reports: u64,
 }
@@ -60,6 +65,8 @@ impl World {
                 mono: Instant::from_nanos(1_000_000_000),
                 wall: Timestamp(1_700_000_000_000),
             },
+            latency: Duration::ZERO,
+            under_way: VecDeque::new(),
             position: 0,
             reports: 0,
         };
@@ -76,20 +83,40 @@ impl World {
 
     /// Does what is due, proposes it, and lets it be learned; `false` if there was nothing.
     pub fn turn(&mut self) -> bool {
+        self.propose();
+        let any = !self.under_way.is_empty();
+        self.learn_all();
+        any
+    }
+
+    /// Does what is due and proposes it.
+    pub fn propose(&mut self) {
         self.engine.handle_timeout(self.now);
         self.engine.seal();
-        let mut any = false;
+        self.collect();
+    }
+
+    fn collect(&mut self) {
         while let Some(effect) = self.engine.poll_effect() {
             if let Effect::Append { ticket, payload } = effect {
-                any = true;
-                self.position += 1;
-                let learned = self
-                    .engine
-                    .handle_learned(self.position, Some(ticket), &payload);
-                learned.unwrap();
+                let due = figures::now() + self.latency;
+                self.under_way.push_back((due, ticket, payload));
             }
         }
-        any
+    }
+
+    /// Lets be learned what is on its way, each entry when its time has come.
+    pub fn learn_all(&mut self) {
+        while let Some((due, ticket, payload)) = self.under_way.pop_front() {
+            if !self.latency.is_zero() {
+                std::thread::sleep(due.saturating_duration_since(figures::now()));
+            }
+            self.position += 1;
+            let engine = &mut self.engine;
+            let learned = engine.handle_learned(self.position, Some(ticket), &payload);
+            learned.unwrap();
+            self.collect();
+        }
     }
 
     /// Turns until there is nothing more to do now.

@@ -126,7 +126,7 @@ fn status_updates(report: &mut Report) {
 }
 
 /// An update with so many instance events, overrides and pairs of metadata, as upstream's fixture makes them.
-fn update(id: &str, events: u32, overrides: u32, metadata: u32) -> Vec<Op> {
+pub fn update(id: &str, events: u32, overrides: u32, metadata: u32) -> Vec<Op> {
     let mut config = cluster::config("jmh", id, task());
     config.executor = Some(ExecutorConfig {
         name: Some("AuroraExecutor".to_owned()),
