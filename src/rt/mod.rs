@@ -6,9 +6,11 @@
     reason = "this is the one place that uses smol's globals"
 )]
 
+mod alarm;
 mod shutdown;
 mod worker;
 
+pub use alarm::Alarm;
 pub use shutdown::{Shutdown, ShutdownTrigger};
 pub use worker::{Worker, spawn_apart};
 

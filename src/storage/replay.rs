@@ -134,7 +134,16 @@ impl Replay {
         if payload.is_empty() {
             return Ok(());
         }
-        match decode(payload)? {
+        self.record(decode(payload)?)
+    }
+
+    /// Takes the next entry, which somebody has decoded.
+    ///
+    /// # Errors
+    ///
+    /// As of [`Replay::entry`].
+    pub fn record(&mut self, record: Record) -> Result<(), ReplayError> {
+        match record {
             Record::Ops { term, version, ops } => self.changes(Changes { term, version, ops }),
             Record::Snapshot(chunk) => self.chunk(chunk),
         }

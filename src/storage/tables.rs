@@ -437,10 +437,7 @@ impl Tables {
                 new.ancestor = Some(ancestor.clone());
                 self.put(Arc::new(new));
             }
-            Op::RestoreTask(task) => {
-                self.unknown(&task.id)?;
-                self.put(Arc::clone(task));
-            }
+            Op::RestoreTask(task) => self.put_new(Arc::clone(task))?,
             Op::SetAnswer { request, answer } => {
                 let answer = Arc::new(answer.clone());
                 self.answer_ages.insert((answer.at, request.clone()));
@@ -533,6 +530,17 @@ impl Tables {
         let new = Arc::new(new);
         let old = std::mem::replace(place, Arc::clone(&new));
         self.index(Some(&old), Some(&new));
+        Ok(())
+    }
+
+    /// Stores a new task. The map is walked once: that it was not there is seen as it is put in.
+    fn put_new(&mut self, task: Arc<ScheduledTask>) -> Result<(), ApplyError> {
+        if let Some(old) = self.tasks.insert(task.id.clone(), Arc::clone(&task)) {
+            let id = task.id.clone();
+            self.tasks.insert(id.clone(), old);
+            return Err(ApplyError::TaskExists(id));
+        }
+        self.index(None, Some(&task));
         Ok(())
     }
 

@@ -146,6 +146,7 @@ impl Sending {
     async fn run(mut self, mut writer: FrameWriter, hangup: Hangup) -> Option<String> {
         let mut sequence = 0;
         let mut due = clock::now();
+        let mut alarm = rt::Alarm::default();
         loop {
             let (batch, is_room) = self.queue.take();
             if is_room && self.inner.events.send(PeerEvent::Room).await.is_err() {
@@ -172,8 +173,7 @@ impl Sending {
                 writer.feed_with(|out| frame.encode_behind(out));
             }
             if writer.buffered() == 0 {
-                let late = rt::sleep_until(due);
-                self.queue.wait().or(late).await;
+                self.queue.wait().or(alarm.until(due)).await;
                 continue;
             }
             sequence = pulse.sequence;

@@ -9,6 +9,11 @@ use crate::replog::wire::Pulse;
 use crate::replog::writer::{Done, Job};
 use crate::rt;
 use std::sync::Arc;
+use std::sync::mpsc::TrySendError;
+use std::time::Duration;
+
+/// How long a full queue to the writer is left alone.
+const FULL_PAUSE: Duration = Duration::from_millis(1);
 
 impl Runner {
     /// Does everything that the core asks for.
@@ -28,8 +33,7 @@ impl Runner {
                     let bytes = records.iter().map(record_bytes).sum();
                     self.at_writer.push_back((ticket, bytes));
                     self.at_writer_bytes += bytes;
-                    let job = Job { ticket, records };
-                    if self.jobs.send(job).await.is_err() {
+                    if !self.hand_to_writer(Job { ticket, records }).await {
                         return Some(self.writer_failed());
                     }
                 }
@@ -115,6 +119,19 @@ impl Runner {
                 }
             };
             rt::spawn("log reader", read).detach();
+        }
+    }
+
+    /// False if the writer is gone.
+    async fn hand_to_writer(&self, mut job: Job) -> bool {
+        loop {
+            match self.jobs.try_send(job) {
+                Ok(()) => return true,
+                Err(TrySendError::Disconnected(_)) => return false,
+                // Hardly ever: what makes jobs stops far below.
+                Err(TrySendError::Full(kept)) => job = kept,
+            }
+            rt::sleep(FULL_PAUSE).await;
         }
     }
 

@@ -2,7 +2,7 @@
 
 use super::members;
 use super::{End, OUTBOX_MAX, ReadDone, Runner, Wires};
-use crate::base::clock::{self, Instant};
+use crate::base::clock;
 use crate::paxos::{Message, ProposeError, Run, Value};
 use crate::replog::handle::Command;
 use crate::replog::peers::PeerEvent;
@@ -43,7 +43,12 @@ impl Runner {
     pub(super) async fn take_inputs(&mut self) -> Option<End> {
         let input = match self.take_held_back() {
             Some(command) => Input::Command(Some(command)),
-            None => self.input().await,
+            None => {
+                let mut alarm = std::mem::take(&mut self.alarm);
+                let input = self.input(&mut alarm).await;
+                self.alarm = alarm;
+                input
+            }
         };
         if let Some(end) = self.take(input) {
             return Some(end);
@@ -158,7 +163,7 @@ impl Runner {
     }
 
     /// The next thing that happens. Every part of this may be dropped unfinished without a loss.
-    async fn input(&self) -> Input {
+    async fn input(&self, alarm: &mut rt::Alarm) -> Input {
         let done = async { Input::Done(self.done.recv().await.ok()) };
         let command = async {
             if !self.takes_commands() || self.held_back.is_some() {
@@ -198,11 +203,8 @@ impl Runner {
         };
         let inputs = done.or(news).or(entries).or(command).or(taken).or(read);
         let due = self.core.deadline().min(self.members.due());
-        if due == Instant::FAR {
-            return inputs.await;
-        }
         let timeout = async {
-            rt::sleep_until(due).await;
+            alarm.until(due).await;
             Input::Timeout
         };
         inputs.or(timeout).await

@@ -27,6 +27,7 @@ use crate::rt;
 use async_channel::{Receiver, Sender, TrySendError};
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::mpsc::SyncSender;
 use std::thread::JoinHandle;
 
 /// Most events kept back for a slow receiver before commands wait.
@@ -86,8 +87,9 @@ struct Wanted {
 pub struct Runner {
     core: Replica,
     rng: Rng,
+    alarm: rt::Alarm,
     store: Arc<dyn Store>,
-    jobs: Sender<Job>,
+    jobs: SyncSender<Job>,
     done: Receiver<Done>,
     thread: JoinHandle<()>,
     /// What is at the writer: tickets and bytes.
@@ -130,12 +132,13 @@ impl Runner {
     ) -> std::io::Result<Self> {
         let store = Arc::clone(disk.store());
         let (sequence, promised) = (disk.sequence(), disk.promised());
-        let (jobs, todo) = async_channel::bounded(JOBS_MAX);
+        let (jobs, todo) = std::sync::mpsc::sync_channel(JOBS_MAX);
         let (tell, done) = async_channel::bounded(JOBS_MAX);
         let thread = writer::spawn(disk, todo, tell)?;
         Ok(Self {
             core: Replica::new(recovered, options),
             rng,
+            alarm: rt::Alarm::default(),
             store,
             jobs,
             done,

@@ -27,11 +27,13 @@ impl Engine {
         let mut nearest = group.nearest.clone();
         let mut scan = Scan {
             seen: group.seen,
+            refused: group.refused,
             ..Scan::default()
         };
         let mut scanned = group.scanned;
         if now.mono.since(scanned) >= REASONS_LAST {
-            (scan.seen, scanned, nearest) = (0, now.mono, Default::default());
+            (scan.seen, scan.refused) = (0, 0);
+            (scanned, nearest) = (now.mono, Default::default());
         }
         let demand = Demand {
             config: &config,
@@ -96,7 +98,7 @@ impl Engine {
                 limits.add(&machine.attributes);
             }
             let agent = machine.agent.clone();
-            self.book.touch(&agent);
+            self.book.note_placed(&agent);
             placed_here.push((config.job.clone(), task.instance));
             placed += 1;
         }
@@ -109,7 +111,8 @@ impl Engine {
         };
         self.pending.postpone(now.mono, id, penalty);
         if let Some(group) = self.pending.get_mut(id) {
-            (group.seen, group.scanned, group.nearest) = (scan.seen, scanned, nearest);
+            (group.seen, group.refused) = (scan.seen, scan.refused);
+            (group.scanned, group.nearest) = (scanned, nearest);
         }
         self.settle(now, done);
         self.affinity_is_used(now, &placed_here);

@@ -287,6 +287,19 @@ impl Engine {
         Ok(())
     }
 
+    /// An entry of the log was learned while another one leads, or nobody; it has been decoded beside.
+    ///
+    /// # Errors
+    ///
+    /// As of [`Engine::handle_learned`].
+    pub fn handle_followed(&mut self, position: u64, record: Record) -> Result<(), ReplayError> {
+        if let Some(replay) = &mut self.replay {
+            replay.record(record)?;
+            self.position = position;
+        }
+        Ok(())
+    }
+
     /// This replica was behind a truncation: the entries that follow make the tables anew.
     pub fn handle_skipped(&mut self) {
         if let Some(replay) = &mut self.replay {

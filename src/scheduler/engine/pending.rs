@@ -17,6 +17,8 @@ pub(super) struct Group {
     pub(super) due: Instant,
     /// Machines that changed up to here are known to refuse.
     pub(super) seen: u64,
+    /// Machines that have not changed for the better since are known to refuse.
+    pub(super) refused: u64,
     /// When all machines were last looked at.
     pub(super) scanned: Instant,
     pub(super) nearest: NearestFit,
@@ -79,6 +81,7 @@ impl Pending {
                 penalty,
                 due: now + penalty,
                 seen: 0,
+                refused: 0,
                 scanned: now,
                 nearest: NearestFit::default(),
                 searched: None,

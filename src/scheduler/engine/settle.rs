@@ -89,9 +89,12 @@ impl Engine {
                 .chain(after)
                 .find_map(|task| task.agent.as_ref())
         {
-            self.book.touch(agent);
             if is(before, ScheduleStatus::is_assigned) {
+                self.book.touch(agent);
                 self.room_was_made(now);
+            } else if !is(before, pending) {
+                // An attempt has noted its own.
+                self.book.note_placed(agent);
             }
         }
         if let Some(task) = after {

@@ -6,7 +6,7 @@ use super::writer::Refused;
 use crate::base::clock::Instant;
 use crate::driver::DriverEvent;
 use crate::replog::LogEvent;
-use crate::rt::{self, Shutdown};
+use crate::rt::{Alarm, Shutdown};
 use crate::scheduler::admin::Answered;
 use crate::scheduler::handle::Submission;
 use async_channel::Receiver;
@@ -53,7 +53,12 @@ async fn next<T>(queue: &Receiver<T>) -> T {
 
 impl Inputs {
     /// Waits for the next thing, but not beyond `deadline`; only for the log while the engine is full.
-    pub(super) async fn next(&self, full: bool, deadline: Instant) -> Result<Input, RunError> {
+    pub(super) async fn next(
+        &self,
+        full: bool,
+        deadline: Instant,
+        alarm: &mut Alarm,
+    ) -> Result<Input, RunError> {
         let shutdown = async {
             self.shutdown.wait().await;
             Ok(Input::Shutdown)
@@ -92,13 +97,13 @@ impl Inputs {
             .or(command)
             .or(read)
             .or(answered)
-            .or(timeout(deadline))
+            .or(timeout(deadline, alarm))
             .await
     }
 
     /// Waits for the log only: at the end nothing else is taken.
-    pub(super) async fn last(&self, end: Instant) -> Result<Input, RunError> {
-        self.log().or(timeout(end)).await
+    pub(super) async fn last(&self, end: Instant, alarm: &mut Alarm) -> Result<Input, RunError> {
+        self.log().or(timeout(end, alarm)).await
     }
 
     async fn log(&self) -> Result<Input, RunError> {
@@ -109,7 +114,7 @@ impl Inputs {
     }
 }
 
-async fn timeout(deadline: Instant) -> Result<Input, RunError> {
-    rt::sleep_until(deadline).await;
+async fn timeout(deadline: Instant, alarm: &mut Alarm) -> Result<Input, RunError> {
+    alarm.until(deadline).await;
     Ok(Input::Timeout)
 }

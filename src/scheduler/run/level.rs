@@ -7,7 +7,7 @@ use crate::replog::Position;
 use crate::scheduler::handle::OUTDATED;
 use crate::scheduler::port::LogPort;
 use crate::storage::ReplayError;
-use crate::storage::stored::StoredError;
+use crate::storage::stored::{Record, StoredError};
 
 impl<L: LogPort> Loop<L> {
     /// Lets the engine write what all members read.
@@ -30,7 +30,26 @@ impl<L: LogPort> Loop<L> {
         if self.outdated.is_some() {
             return Ok(());
         }
-        match self.engine.handle_learned(position.0, ticket, payload) {
+        let learned = self.engine.handle_learned(position.0, ticket, payload);
+        self.note_learned(learned)
+    }
+
+    /// Takes an entry that was decoded beside, while somebody else leads or nobody.
+    pub(super) fn follow(
+        &mut self,
+        position: Position,
+        decoded: Result<Record, StoredError>,
+    ) -> Result<(), RunError> {
+        if self.outdated.is_some() {
+            return Ok(());
+        }
+        let followed = decoded.map_err(ReplayError::from);
+        let followed = followed.and_then(|it| self.engine.handle_followed(position.0, it));
+        self.note_learned(followed)
+    }
+
+    fn note_learned(&mut self, learned: Result<(), ReplayError>) -> Result<(), RunError> {
+        match learned {
             Err(ReplayError::Stored(StoredError::Version { version, .. })) => {
                 self.fall_behind(version);
                 Ok(())

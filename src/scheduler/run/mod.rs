@@ -6,10 +6,11 @@
 //! queues.
 //!
 //! - `inputs` is where news comes from, `writer` hands entries to the log.
-//! - `level` is about logs that newer programs write.
+//! - `ahead` decodes what a start replays. `level` is about logs that newer programs write.
 //! - `leading` begins, limits and hands over a term, and knows who leads instead.
 //! - `reads` confirms reads by a quorum. `shown` makes the view.
 
+mod ahead;
 mod inputs;
 mod latency;
 mod leading;
@@ -256,6 +257,7 @@ impl<L: LogPort> Loop<L> {
 
     async fn turn_until_the_end(&mut self) -> Result<(), RunError> {
         let mut end = Instant::FAR;
+        let mut alarm = rt::Alarm::default();
         loop {
             let now = clock::now();
             if end != Instant::FAR && (self.engine.is_idle() || now >= end) {
@@ -264,9 +266,9 @@ impl<L: LogPort> Loop<L> {
             let full = self.engine.is_full();
             let deadline = self.deadline(now).min(end);
             let input = match end {
-                Instant::FAR => self.inputs.next(full, deadline).await?,
+                Instant::FAR => self.inputs.next(full, deadline, &mut alarm).await?,
                 // Only what is on its way is waited for.
-                _ => self.inputs.last(end).await?,
+                _ => self.inputs.last(end, &mut alarm).await?,
             };
             if matches!(input, Input::Shutdown) {
                 self.handle.set_ready(false);
@@ -295,12 +297,13 @@ impl<L: LogPort> Loop<L> {
 
     /// Takes what else has come, a share of each kind.
     fn take_more(&mut self) -> Result<(), RunError> {
-        for _ in 0..TAKEN_PER_TURN {
-            let Ok(event) = self.inputs.log.try_recv() else {
-                break;
-            };
-            self.take(Input::Log(event))?;
+        let mut events = Vec::new();
+        while events.len() < TAKEN_PER_TURN
+            && let Ok(event) = self.inputs.log.try_recv()
+        {
+            events.push(event);
         }
+        self.take_events(events)?;
         for _ in 0..TAKEN_PER_TURN {
             if self.engine.is_full() {
                 break;
