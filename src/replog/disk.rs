@@ -119,10 +119,26 @@ impl std::fmt::Debug for Disk {
     }
 }
 
-/// Most runs deleted with a commit that somebody waits for.
-const SWEEP_RUNS_BUSY: usize = 64;
-/// Most runs deleted in a commit of their own.
-const SWEEP_RUNS_IDLE: usize = 1024;
+/// How much is deleted at once.
+///
+/// What is deleted is read, to take its hash off the sum: a limit of runs alone, which may be long, made
+/// whoever wrote next wait for a hundred megabytes (`cargo bench --bench storage`, `snapshot_1m_pause_ms`).
+#[derive(Clone, Copy)]
+struct Portion {
+    runs: usize,
+    bytes: u64,
+}
+
+/// With a commit that somebody waits for, at least.
+const SWEEP_BUSY: Portion = Portion {
+    runs: 64,
+    bytes: 256 << 10,
+};
+/// In a commit of its own, for which whoever comes next waits.
+const SWEEP_IDLE: Portion = Portion {
+    runs: 1024,
+    bytes: 1 << 20,
+};
 /// Most commits whose evidence rides.
 const RIDING_MAX: u64 = 32;
 
@@ -261,7 +277,12 @@ impl Disk {
             }
         }
         if self.needs_sweep() {
-            self.sweep_into(&mut batch, SWEEP_RUNS_BUSY)?;
+            // Never less than is added, or the disk would fill under a load that does not pause.
+            let most = Portion {
+                runs: SWEEP_BUSY.runs.max(2 * batch.puts.len()),
+                bytes: SWEEP_BUSY.bytes.max(2 * committed.run_bytes),
+            };
+            self.sweep_into(&mut batch, most)?;
         }
         self.write(batch)?;
         if !may_ride || self.meta.sequence - self.attested >= RIDING_MAX {
@@ -310,7 +331,7 @@ impl Disk {
     /// As for [`Disk::commit`].
     pub fn sweep(&mut self) -> Result<(), DiskError> {
         let mut batch = Batch::default();
-        self.sweep_into(&mut batch, SWEEP_RUNS_IDLE)?;
+        self.sweep_into(&mut batch, SWEEP_IDLE)?;
         if batch.removes.is_empty() {
             return Ok(());
         }
@@ -320,7 +341,7 @@ impl Disk {
 
     /// Adds deletions to a batch. Starts where the last sweep ended, never at the beginning: the
     /// store walks what is deleted.
-    fn sweep_into(&mut self, batch: &mut Batch, runs_max: usize) -> Result<(), DiskError> {
+    fn sweep_into(&mut self, batch: &mut Batch, most: Portion) -> Result<(), DiskError> {
         let first = self.meta.first;
         let (mut swept, mut bytes, mut hash) = (first, 0, self.meta.hash);
         let mut is_done = true;
@@ -331,7 +352,8 @@ impl Disk {
                     return ControlFlow::Break(());
                 };
                 let is_kept = ends >= first && !(mistake::is_on("sweep-too-far") && begins < first);
-                if is_kept || removes.len() >= runs_max {
+                let is_enough = removes.len() >= most.runs || bytes >= most.bytes;
+                if is_kept || is_enough {
                     swept = begins.min(first);
                     is_done = ends >= first;
                     return ControlFlow::Break(());

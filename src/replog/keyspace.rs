@@ -15,11 +15,12 @@ use super::stored::META_KEY;
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 use std::path::Path;
 
-const CACHE_BYTES: u64 = 8 << 20;
+/// What is read is read once: when a replica starts, catches up, or sweeps.
+const CACHE_BYTES: u64 = 1 << 20;
 /// What is not flushed is in memory up to five times: once filling, four times waiting.
-const RUNS_MEMTABLE_BYTES: u64 = 4 << 20;
+const RUNS_MEMTABLE_BYTES: u64 = 2 << 20;
 /// Holds every version of the one record since the last flush.
-const META_MEMTABLE_BYTES: u64 = 1 << 20;
+const META_MEMTABLE_BYTES: u64 = 256 << 10;
 const JOURNAL_BYTES: u64 = 64 << 20;
 
 /// A fjall database.

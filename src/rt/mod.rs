@@ -63,8 +63,12 @@ async fn named<T>(name: &'static str, future: impl Future<Output = T>) -> T {
 }
 
 /// Runs `future` on this thread until it ends.
+///
+/// The thread sleeps until it is woken: it does not wait for sockets in the place of the fibers' thread, as
+/// smol's own would. Two threads that took turns at that woke each other some ten times with each append to
+/// the log (`cargo bench --bench log`, one in flight; seen with `perf sched`).
 pub fn block_on<T>(future: impl Future<Output = T>) -> T {
-    smol::block_on(future)
+    futures_lite::future::block_on(future)
 }
 
 /// Runs blocking `work` on a thread of its own and gives its result.

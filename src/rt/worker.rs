@@ -25,7 +25,7 @@ impl Worker {
         let thread = Builder::new().name(name.to_owned()).spawn(move || {
             // Nothing is ever sent.
             let end = async { ended.recv().await.is_ok() };
-            smol::block_on(running.run(end))
+            super::block_on(running.run(end))
         });
         match thread {
             Ok(_) => Some(Self {

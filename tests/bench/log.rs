@@ -16,10 +16,12 @@
 //!
 //! Arguments: `--seconds=N` for each case; `--rounds=N` of which each figure is the median;
 //! `--only=1000` for one number in flight; `--reference=0` leaves the others out;
-//! `--rss_appends=10000000` measures `rss_per_replica_after_10m_mb` alone (with 3 replicas, and
+//! `--kills=N` measures instead how long the references are without a leader (`etcd_kill_to_ack_p50_ms`, ...;
+//! ours: `--bench failover`); `--rss_appends=10000000` measures `rss_per_replica_after_10m_mb` alone (with 3 replicas, and
 //! truncation to the last million).
 #![expect(
     clippy::unwrap_used,
+    clippy::print_stdout,
     clippy::disallowed_types,
     reason = "a benchmark measures by the real clock and may stop at the first surprise"
 )]
@@ -166,7 +168,16 @@ fn main() {
         std::env::temp_dir().join(format!("aurora-bench-log-{}", std::process::id()));
     let mut report = Report::new("log");
     let appends = figures::argument("rss_appends", 0);
-    if appends > 0 {
+    let kills = figures::argument("kills", 0);
+    if kills > 0 {
+        for store in reference::Store::installed() {
+            let place = dir.join("reference");
+            let once = |_| store.kill_to_ack_ms(&place);
+            let mut took: Vec<f64> = (0..kills).map(once).collect();
+            let name = format!("{}_kill_to_ack_p50_ms", store.name());
+            report.figure(&name, figures::median(&mut took), "ms");
+        }
+    } else if appends > 0 {
         let case = Case {
             replicas: 3,
             bytes: 256,

@@ -24,19 +24,28 @@ pub enum Store {
 
 /// Three servers, and where their clients connect.
 struct Cluster {
-    _running: Running,
+    running: Running,
     clients: Vec<u16>,
 }
 
 impl Store {
-    /// Those that are installed.
+    /// Those that are installed; says which are not.
     pub fn installed() -> Vec<Self> {
         let mut all = Vec::new();
-        if Path::new("/usr/bin/etcd").exists() {
-            all.push(Self::Etcd);
-        }
-        if Path::new("/usr/share/java/zookeeper.jar").exists() {
-            all.push(Self::ZooKeeper);
+        for (store, file, package) in [
+            (Self::Etcd, "/usr/bin/etcd", "etcd-server"),
+            (
+                Self::ZooKeeper,
+                "/usr/share/java/zookeeper.jar",
+                "zookeeper",
+            ),
+        ] {
+            if Path::new(file).exists() {
+                all.push(store);
+            } else {
+                let name = store.name();
+                println!("{name} is not compared with: {file} of the package {package} is absent");
+            }
         }
         all
     }
@@ -48,8 +57,48 @@ impl Store {
         }
     }
 
-    /// Writes a second of three servers in `dir`, with so many in flight.
-    pub fn writes_per_s(self, dir: &Path, bytes: usize, in_flight: u64, seconds: u64) -> f64 {
+    /// Milliseconds from the SIGKILL of the leader of three servers in `dir` to the first write that one of
+    /// the others acknowledges.
+    pub fn kill_to_ack_ms(self, dir: &Path) -> f64 {
+        let mut cluster = self.start(dir);
+        let leader = (0..100).find_map(|_| {
+            std::thread::sleep(Duration::from_millis(100));
+            let mut ports = cluster.clients.iter();
+            ports.position(|port| self.leads(*port).unwrap_or(false))
+        });
+        let leader = leader.unwrap_or_else(|| panic!("no {} leads", self.name()));
+        let begun = figures::now();
+        cluster.running.0[leader].kill().unwrap();
+        cluster.clients.remove(leader);
+        for at in 0.. {
+            let port = cluster.clients[at % cluster.clients.len()];
+            let soon = figures::now() + Duration::from_millis(1);
+            if self.write(port, 98, 1, 1, soon).is_ok_and(|done| done > 0) {
+                break;
+            }
+            assert!(begun.elapsed() < Duration::from_secs(60), "no new leader");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        begun.elapsed().as_secs_f64() * 1_000.0
+    }
+
+    /// Whether the server there says that it leads.
+    fn leads(self, port: u16) -> io::Result<bool> {
+        let (request, sign) = match self {
+            Self::Etcd => (
+                "GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+                "\netcd_server_is_leader 1",
+            ),
+            Self::ZooKeeper => ("srvr", "Mode: leader"),
+        };
+        let mut stream = connect(port)?;
+        stream.write_all(request.as_bytes())?;
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer)?;
+        Ok(String::from_utf8_lossy(&answer).contains(sign))
+    }
+
+    fn start(self, dir: &Path) -> Cluster {
         drop(fs::remove_dir_all(dir));
         fs::create_dir_all(dir).unwrap();
         let cluster = match self {
@@ -57,6 +106,12 @@ impl Store {
             Self::ZooKeeper => start_zookeeper(dir),
         };
         self.wait_until_ready(&cluster);
+        cluster
+    }
+
+    /// Writes a second of three servers in `dir`, with so many in flight.
+    pub fn writes_per_s(self, dir: &Path, bytes: usize, in_flight: u64, seconds: u64) -> f64 {
+        let cluster = self.start(dir);
         let connections = in_flight.min(CONNECTIONS);
         let window = in_flight / connections;
         let begun = figures::now();
@@ -136,7 +191,7 @@ fn start_etcd(dir: &Path) -> Cluster {
         spawn(&mut command, &dir.join(format!("s{index}.log")))
     };
     Cluster {
-        _running: Running((0..SERVERS).map(server).collect()),
+        running: Running((0..SERVERS).map(server).collect()),
         clients: clients.to_vec(),
     }
 }
@@ -169,7 +224,7 @@ fn start_zookeeper(dir: &Path) -> Cluster {
         spawn(&mut command, &dir.join(format!("s{index}.log")))
     };
     Cluster {
-        _running: Running((0..SERVERS).map(server).collect()),
+        running: Running((0..SERVERS).map(server).collect()),
         clients: clients.to_vec(),
     }
 }

@@ -217,10 +217,9 @@ impl Book {
         }
     }
 
-    /// The machines that may take whoever has been refused as `scan` says, in the order of their last
-    /// changes, with the number of that.
-    fn open_to(&self, scan: &Scan) -> impl Iterator<Item = (u64, &Machine)> {
-        let (seen, refused) = (scan.seen, scan.refused);
+    /// The machines that changed after `seen`, and for the better after `refused`, in the order of their
+    /// last changes, with the number of that.
+    fn changed(&self, seen: u64, refused: u64) -> impl Iterator<Item = (u64, &Machine)> {
         let get = |agent| self.machines.get(agent);
         let better = self.by_better.range(refused + 1..).map(|(_, agent)| agent);
         let mut few: Vec<(u64, &Machine)> = match refused {
@@ -309,7 +308,7 @@ impl Book {
     {
         let mut last_resort: Option<(bool, &Machine)> = None;
         let mut all_lasting = true;
-        for (at, machine) in self.open_to(scan) {
+        for (at, machine) in self.changed(scan.seen, scan.refused) {
             if (search.skip)(machine) {
                 // Lasting, as a machine that is no longer kept for others counts as changed.
                 if last_resort.is_none() && !scan.is_broken() {

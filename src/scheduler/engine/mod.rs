@@ -27,6 +27,7 @@ mod reports;
 mod restore;
 mod revocable;
 mod settle;
+mod spread;
 mod step;
 #[cfg(test)]
 mod tests;

@@ -1,5 +1,6 @@
 //! Task groups: equal tasks that wait for machines, tried together.
 
+use super::spread::Spread;
 use crate::base::clock::Instant;
 use crate::domain::placement::NearestFit;
 use crate::model::{JobKey, ScheduledTask, TaskConfig, TaskId};
@@ -31,7 +32,7 @@ pub(super) struct Group {
 pub(super) struct Pending {
     groups: BTreeMap<u64, Group>,
     by_job: BTreeMap<JobKey, Vec<u64>>,
-    places: BTreeMap<TaskId, (u64, u64)>,
+    places: BTreeMap<Spread, (u64, u64)>,
     due: BTreeSet<(Instant, u64)>,
     next: u64,
     bucket: Bucket,
@@ -91,13 +92,13 @@ impl Pending {
         }
         if let Some(group) = self.groups.get_mut(&id) {
             group.tasks.insert(place, task.id.clone());
-            self.places.insert(task.id.clone(), (id, place));
+            self.places.insert(Spread::of(&task.id), (id, place));
         }
     }
 
     /// A task waits no more; gives its group, which is gone if it was the last.
     pub(super) fn remove(&mut self, task: &TaskId) -> Option<u64> {
-        let (id, place) = self.places.remove(task)?;
+        let (id, place) = self.places.remove(&Spread::of(task))?;
         let group = self.groups.get_mut(&id)?;
         group.tasks.remove(&place);
         if !group.tasks.is_empty() {

@@ -1,6 +1,7 @@
 //! What is to happen later.
 
 use super::affinity::Place;
+use super::spread::Spread;
 use crate::base::clock::Instant;
 use crate::model::{AgentId, AgentSession, TaskId};
 use std::collections::BTreeMap;
@@ -57,7 +58,7 @@ pub(super) enum TaskTimer {
 #[derive(Debug, Default)]
 pub(super) struct Timers {
     queue: BTreeMap<(Instant, u64), Timer>,
-    tasks: BTreeMap<TaskId, (Instant, u64)>,
+    tasks: BTreeMap<Spread, (Instant, u64)>,
     next: u64,
 }
 
@@ -66,7 +67,7 @@ impl Timers {
         self.next += 1;
         let key = (at, self.next);
         if let Timer::Task { task, .. } = &timer
-            && let Some(old) = self.tasks.insert(task.clone(), key)
+            && let Some(old) = self.tasks.insert(Spread::of(task), key)
         {
             self.queue.remove(&old);
         }
@@ -75,7 +76,7 @@ impl Timers {
 
     /// Drops the timer of a task.
     pub(super) fn cancel(&mut self, task: &TaskId) {
-        if let Some(key) = self.tasks.remove(task) {
+        if let Some(key) = self.tasks.remove(&Spread::of(task)) {
             self.queue.remove(&key);
         }
     }
@@ -88,7 +89,7 @@ impl Timers {
         }
         let (_, timer) = self.queue.pop_first()?;
         if let Timer::Task { task, .. } = &timer {
-            self.tasks.remove(task);
+            self.tasks.remove(&Spread::of(task));
         }
         Some(timer)
     }
