@@ -153,6 +153,21 @@ impl Ensemble {
         );
     }
 
+    /// Waits until one leads and all others follow it: whoever was started last has replayed the log up to
+    /// what the leader wrote of itself. Before that the loss of another one would leave no quorum.
+    fn wait_until_whole(&self) {
+        for _ in 0..6_000 {
+            let mut said: Vec<u16> = Vec::new();
+            said.extend(self.doors().iter().map(|d| get(*d, "/leaderhealth").0));
+            said.sort_unstable();
+            if said == [200, 503, 503] {
+                return;
+            }
+            sleep(Duration::from_millis(10));
+        }
+        panic!("not whole again after a minute: {}", self.dir.display());
+    }
+
     fn doors(&self) -> Vec<u16> {
         self.members.iter().map(|m| m.http).collect()
     }
@@ -378,8 +393,8 @@ fn main() {
 
     let mut took = Vec::new();
     for kill in 0..kills {
-        // Until whoever was started last has caught up.
-        sleep(Duration::from_millis(1_000 + tasks / 200));
+        ensemble.wait_until_whole();
+        sleep(Duration::from_secs(1));
         let leader = ensemble.leader();
         let mut child = ensemble.members[leader].child.take().unwrap();
         let doors: Vec<u16> = ensemble

@@ -11,13 +11,14 @@
 //!
 //! Where the time of 3 replicas on two cores goes, 256 B and 1,000 in flight (perf, by thread): fibers 30 %, of
 //! which ChaCha20 and Poly1305 are a quarter; the writers 18 %, half of it the kernel's writing and syncing;
-//! fjall's worker 15 %, flushing; idle 10 %. Latency of one in flight is that of two commits one after the other
-//! through some ten wake-ups; each commit costs about four probes, since three replicas sync one disk.
+//! fjall's worker 15 %, flushing; idle 10 %. Latency of one in flight is that of three syncs at once on one disk
+//! and of some ten wake-ups of threads on two cores.
 //!
 //! Arguments: `--seconds=N` for each case; `--rounds=N` of which each figure is the median;
 //! `--only=1000` for one number in flight; `--reference=0` leaves the others out;
-//! `--kills=N` measures instead how long the references are without a leader (`etcd_kill_to_ack_p50_ms`, ...;
-//! ours: `--bench failover`); `--rss_appends=10000000` measures `rss_per_replica_after_10m_mb` alone (with 3 replicas, and
+//! `--kills=N` measures instead how long the references are without a leader (`etcd_kill_to_ack_p50_ms`,
+//! ...; ours: `--bench failover`);
+//! `--rss_appends=10000000` measures `rss_per_replica_after_10m_mb` alone (with 3 replicas, and
 //! truncation to the last million).
 #![expect(
     clippy::unwrap_used,
