@@ -167,8 +167,9 @@ impl Peer {
         if self.written.is_stuck(self.matched, !has_all) {
             self.feeding = None;
             self.feed_to = learned;
-            // What is acknowledged is there.
-            self.sent = self.sent.min(learned.max(own).max(self.matched));
+            // What is acknowledged is there. What it has learned beyond this leader's watermark is not
+            // counted (see `progressed`), so it has to be written, and acknowledged, all the same.
+            self.sent = self.sent.min(learned.max(self.matched));
         }
     }
 }
@@ -221,5 +222,19 @@ mod tests {
         assert!(peer.hears(Instant::ZERO, Incarnation(1)));
         assert!(peer.ahead.is_empty());
         assert_eq!(peer.matched, Position::ZERO);
+    }
+
+    #[test]
+    fn what_a_peer_has_learned_beyond_the_leader_is_written_to_it_again() {
+        let at = Position;
+        let mut peer = Peer::new(Instant::ZERO, Incarnation(0), at(4), at(4));
+        // Everything up to 9 was written and got lost; meanwhile others have told it what is chosen.
+        peer.sent = at(9);
+        peer.progressed(at(8), at(4));
+        assert_eq!(peer.matched, at(4));
+        for _ in 0..=Stagnation::TICKS {
+            peer.rewind_if_stuck(at(4), at(10));
+        }
+        assert_eq!(peer.sent, at(4));
     }
 }
