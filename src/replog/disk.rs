@@ -121,8 +121,8 @@ impl std::fmt::Debug for Disk {
 
 /// How much is deleted at once.
 ///
-/// What is deleted is read, to take its hash off the sum: a limit of runs alone, which may be long, made
-/// whoever wrote next wait for a hundred megabytes (`cargo bench --bench storage`, `snapshot_1m_pause_ms`).
+/// What is deleted is read, to take its hash off the sum, and whoever writes next waits for that: a limit of
+/// runs alone would not bound it, for runs may be long.
 #[derive(Clone, Copy)]
 struct Portion {
     runs: usize,

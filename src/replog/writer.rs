@@ -1,7 +1,7 @@
 //! The thread that owns the disk: whatever has queued up becomes one commit with one pair of syncs.
 //!
 //! It waits on a plain channel, not on one of fibers: a wait with a time limit there sets a timer, and wakes
-//! the reactor's thread, with every commit (`cargo bench --bench log`, one append in flight).
+//! the reactor's thread, with every commit.
 
 use super::disk::{Committed, Disk, DiskError};
 use super::store::Store;

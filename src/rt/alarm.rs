@@ -7,9 +7,9 @@ use std::pin::Pin;
 
 /// Waits for deadlines, one after the other, and sets a timer only when one comes sooner than what is set.
 ///
-/// Setting a timer writes to the reactor's wake-up file, which makes a thread of its own turn round: a loop
-/// that did so before each of its inputs spent more on that than on the inputs (`cargo bench --bench log`,
-/// one append in flight). A deadline that only moves on costs nothing here until the old one has passed.
+/// Setting a timer writes to the reactor's wake-up file, which makes a thread of its own turn round; a loop
+/// would do so before each of its inputs. A deadline that only moves on costs nothing here until the old one
+/// has passed. What that gains was too little to be seen in `cargo bench --bench log`.
 #[derive(Default)]
 pub struct Alarm(Option<(Instant, Pin<Box<dyn Future<Output = ()> + Send + Sync>>)>);
 

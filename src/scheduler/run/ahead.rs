@@ -1,7 +1,7 @@
 //! Replaying much at once: entries are decoded on a thread of their own while those before them are applied.
 //!
-//! A start with a million tasks is bound by the two, which take about as long (`cargo bench --bench storage`,
-//! `restart_1m_s`). Whoever leads decodes nothing: its tables are there already.
+//! A start with a million tasks consists of the two (`cargo bench --bench storage`, `restart_1m_s`); what this
+//! gains by itself has not been measured. Whoever leads decodes nothing: its tables are there already.
 
 use super::{Input, Loop, RunError};
 use crate::replog::LogEvent;
