@@ -7,7 +7,8 @@ use super::store::{Store, Usage};
 use super::wire::{Answer, Change};
 use crate::base::clock;
 use crate::paxos::{Ballot, Configuration, Member, Position};
-use async_channel::Sender;
+use async_channel::{Receiver, Sender};
+use std::ops::Deref;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
@@ -131,6 +132,35 @@ pub(super) enum Command {
         ballot: Ballot,
         to: Position,
     },
+}
+
+/// The run loop's end of the queue of commands.
+///
+/// When it goes, what still waits in the queue goes with it: each command holds the other end of what its
+/// caller waits for, and a channel keeps what is in it as long as there is a sender, here every handle.
+pub(super) struct Commands(Receiver<Command>);
+
+impl Commands {
+    pub(super) fn new(queue: Receiver<Command>) -> Self {
+        Self(queue)
+    }
+}
+
+impl Deref for Commands {
+    type Target = Receiver<Command>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.0
+    }
+}
+
+impl Drop for Commands {
+    fn drop(&mut self) {
+        self.0.close();
+        while let Ok(command) = self.0.try_recv() {
+            drop(command);
+        }
+    }
 }
 
 /// What the run loop shows.

@@ -4,7 +4,7 @@ use super::control::{self, Control};
 use super::disk::{Disk, DiskError};
 use super::error::OpenError;
 use super::evidence::{EvidenceFile, EvidenceOpenError};
-use super::handle::{Command, LogEvent, LogHandle, ReplicaStatus, Shared};
+use super::handle::{Command, Commands, LogEvent, LogHandle, ReplicaStatus, Shared};
 use super::keyspace::FjallStore;
 use super::layout::{self, Holding};
 use super::peers::{Network, NetworkOptions};
@@ -346,7 +346,7 @@ impl Opening {
             network,
         };
         let inlets = Inlets {
-            commands: self.asked.clone(),
+            commands: Commands::new(self.asked.clone()),
             events: self.events.clone(),
             shared,
             wires,

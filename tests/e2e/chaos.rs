@@ -90,6 +90,15 @@ pub fn insist(world: &World, request: &Request, id: &str) {
     });
 }
 
+/// Tells the loader to stop when it goes: also when the test fails meanwhile, for whose threads it waits.
+pub struct Stopping<'a>(pub &'a AtomicBool);
+
+impl Drop for Stopping<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 /// Creates and kills jobs until told to stop.
 pub fn load(world: &World, judge: &Path, round: usize, stop: &AtomicBool) -> Vec<Job> {
     let mut rng = Rng::from_seed(round as u64);
@@ -209,6 +218,7 @@ fn nothing_acknowledged_is_lost_and_nothing_runs_twice() {
         let view = world.view();
         jobs.extend(std::thread::scope(|scope| {
             let (view, judge, stop) = (&view, &judge, &stop);
+            let stopping = Stopping(stop);
             let loader = scope.spawn(move || load(view, judge, round, stop));
             std::thread::sleep(rng.duration(Duration::from_millis(20), Duration::from_millis(400)));
             let which = rng.below(3);
@@ -227,7 +237,7 @@ fn nothing_acknowledged_is_lost_and_nothing_runs_twice() {
             std::thread::sleep(
                 rng.duration(Duration::from_millis(100), Duration::from_millis(500)),
             );
-            stop.store(true, Ordering::Relaxed);
+            drop(stopping);
             loader.join().unwrap()
         }));
     }

@@ -2,7 +2,8 @@
 //! load. Nothing acknowledged is lost, nothing runs twice, and no task notices.
 
 use crate::chaos::{
-    Job, insist, judge_the_end, load, repeat_everything, service_line, steady_tasks, verdict,
+    Job, Stopping, insist, judge_the_end, load, repeat_everything, service_line, steady_tasks,
+    verdict,
 };
 use crate::job::{create, status_of};
 use crate::world::{AURORA, World, exchange, free_ports, now, text, wait};
@@ -13,7 +14,7 @@ use nix::unistd::Pid;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Child;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 const SIZE: usize = 3;
@@ -291,12 +292,13 @@ fn leaders_that_die_stall_or_lose_their_disk_lose_nothing_and_no_task_notices() 
         let view = ensemble.world.view();
         jobs.extend(std::thread::scope(|scope| {
             let (view, judge, stop) = (&view, &judge, &stop);
+            let stopping = Stopping(stop);
             let loader = scope.spawn(move || load(view, judge, round, stop));
             std::thread::sleep(rng.duration(Duration::from_millis(50), Duration::from_millis(400)));
             mishap(&mut ensemble, leader, round % 6, &mut rng);
             ensemble.wait_for_leader();
             std::thread::sleep(Duration::from_millis(200));
-            stop.store(true, Ordering::Relaxed);
+            drop(stopping);
             loader.join().unwrap()
         }));
     }

@@ -4,7 +4,7 @@
 //! The schedulers name each other by 127.0.0.1, where the proxy listens, and listen on 127.0.1.1
 //! themselves. Whose a connection is, is read from the kernel's tables.
 
-use crate::chaos::{Job, judge_the_end, load, repeat_everything};
+use crate::chaos::{Job, Stopping, judge_the_end, load, repeat_everything};
 use crate::ensemble::{Ensemble, begin, status};
 use crate::world::wait;
 use aurora::base::rng::Rng;
@@ -264,13 +264,14 @@ fn round(ensemble: &Ensemble, wiring: &Wiring, judge: &Path, round: usize) -> Ve
     let mut rng = Rng::from_seed(round as u64);
     std::thread::scope(|scope| {
         let (view, stop) = (&view, &stop);
+        let stopping = Stopping(stop);
         let loader = scope.spawn(move || load(view, judge, 1_000 + round, stop));
         std::thread::sleep(rng.duration(Duration::from_millis(50), Duration::from_millis(300)));
         trouble(ensemble, wiring, leader, round % 5);
         std::thread::sleep(Duration::from_millis(300));
         wiring.heal();
         wait_for_one(ensemble);
-        stop.store(true, Ordering::Relaxed);
+        drop(stopping);
         loader.join().unwrap()
     })
 }

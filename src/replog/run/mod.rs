@@ -13,7 +13,7 @@ pub use empty::Empty;
 pub use members::Members;
 
 use super::disk::{self, Disk};
-use super::handle::{Command, LogEvent, ReplicaStatus, Shared};
+use super::handle::{Command, Commands, LogEvent, ReplicaStatus, Shared};
 use super::peers::{Network, PeerEvent};
 use super::store::Store;
 use super::writer::{self, Done, JOBS_MAX, Job};
@@ -47,7 +47,7 @@ enum End {
 /// Everything that reaches the loop from outside.
 pub struct Inlets {
     /// What the handles ask.
-    pub commands: Receiver<Command>,
+    pub commands: Commands,
     /// Where events go.
     pub events: Sender<LogEvent>,
     /// What the handles show.
@@ -98,7 +98,7 @@ pub struct Runner {
     /// The last durable commit, and the promise that it holds.
     sequence: u64,
     promised: Ballot,
-    commands: Receiver<Command>,
+    commands: Commands,
     /// A command that came behind the last proposal and was no part of it.
     held_back: Option<Command>,
     events: Sender<LogEvent>,

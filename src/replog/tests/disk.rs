@@ -8,7 +8,7 @@ use crate::paxos::{
 };
 use crate::replog::disk::{self, Disk, DiskError, Fresh};
 use crate::replog::evidence::EvidenceFile;
-use crate::replog::handle::{LogEvent, LogHandle, ReplicaStatus, Shared};
+use crate::replog::handle::{Commands, LogEvent, LogHandle, ReplicaStatus, Shared};
 use crate::replog::run::{Inlets, Members, Runner};
 use crate::replog::store::{Batch, Store, StoreError, Usage, Visit};
 use crate::replog::stored::{self, Evidence, META_KEY, Meta, StoredError};
@@ -17,6 +17,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::{Bound, ControlFlow};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 const ME: Member = Member {
     id: ReplicaId(0x1234),
@@ -402,8 +403,8 @@ fn sweeping_deletes_what_is_wholly_below_and_keeps_what_straddles() {
     assert_eq!(recovered.first, Position(401));
 }
 
-/// Runs a replica on the memory store.
-fn running(scratch: &Scratch, store: &Arc<Memory>) -> super::Opened {
+/// A replica on the memory store, that does not run yet.
+fn made(scratch: &Scratch, store: &Arc<Memory>) -> (super::Opened, Runner) {
     let (disk, recovered) = open(scratch, store).unwrap();
     let (commands, asked) = async_channel::bounded(16);
     let (events, heard) = async_channel::bounded(16);
@@ -417,7 +418,7 @@ fn running(scratch: &Scratch, store: &Arc<Memory>) -> super::Opened {
     let rng = Rng::from_seed(1);
     let runner = {
         let inlets = Inlets {
-            commands: asked,
+            commands: Commands::new(asked),
             events,
             shared,
             wires: None,
@@ -425,8 +426,31 @@ fn running(scratch: &Scratch, store: &Arc<Memory>) -> super::Opened {
         let members = Members::new("".into(), BTreeSet::new(), 1, 1, &mut Rng::from_seed(4));
         Runner::new(disk, recovered, Options::default(), inlets, members, rng).unwrap()
     };
+    ((handle, heard), runner)
+}
+
+/// Runs a replica on the memory store.
+fn running(scratch: &Scratch, store: &Arc<Memory>) -> super::Opened {
+    let (opened, runner) = made(scratch, store);
     rt::spawn("log under test", runner.run()).detach();
-    (handle, heard)
+    opened
+}
+
+#[test]
+fn whoever_closes_a_log_that_ends_by_itself_meanwhile_does_not_wait_for_ever() {
+    let scratch = Scratch::new();
+    let store = fresh(&scratch);
+    rt::block_on(async {
+        let ((log, events), runner) = made(&scratch, &store);
+        let mut closing = std::pin::pin!(log.close());
+        let asked = futures_lite::future::poll_once(closing.as_mut()).await;
+        assert!(asked.is_none(), "nobody has taken it");
+        // Nobody listens: the loop ends before it looks at what it was asked.
+        drop(events);
+        rt::spawn("log under test", runner.run()).detach();
+        let closed = rt::timeout(Duration::from_secs(60), closing).await;
+        assert!(closed.is_ok(), "the log has ended and told nobody");
+    });
 }
 
 #[test]
