@@ -446,6 +446,11 @@ impl Handle {
         self.commands.try_send(submission).is_ok()
     }
 
+    /// For tests of the loop: a read in its queue, whatever its state. False if the queue is closed.
+    pub(super) fn force_read(&self, reader: Reader) -> bool {
+        self.reads.try_send(reader).is_ok()
+    }
+
     /// For tests of those who hold handles: fixed tables and view, and `answer` instead of an engine.
     pub fn scripted(
         tables: Tables,

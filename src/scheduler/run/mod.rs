@@ -241,8 +241,12 @@ impl<L: LogPort> Loop<L> {
         result
     }
 
-    /// Nobody takes commands any more: those who still wait for it are told, or would wait for ever.
+    /// Nobody takes commands and reads any more: those who still wait are told, or would wait for ever.
     fn refuse_the_rest(&mut self) {
+        self.inputs.reads.close();
+        while let Ok(reader) = self.inputs.reads.try_recv() {
+            reads::answer(&reader, Err(NotReady));
+        }
         self.inputs.commands.close();
         while let Ok(submission) = self.inputs.commands.try_recv() {
             if submission

@@ -412,7 +412,7 @@ fn a_log_that_closed_because_its_disk_failed_says_so_before_anything_ends() {
 }
 
 #[test]
-fn commands_that_were_not_taken_before_the_end_are_refused() {
+fn what_was_not_taken_before_the_end_is_refused() {
     rt::block_on(async {
         for _ in 0..50 {
             let bench = bench();
@@ -424,10 +424,15 @@ fn commands_that_were_not_taken_before_the_end_are_refused() {
                 reply,
             };
             bench.stop.fire();
+            let (reader, tables) = bounded(1);
             let taken = bench.handle.force(submission);
+            let read = bench.handle.force_read(reader);
             soon(bench.fiber.join()).await.unwrap();
             if taken {
                 assert_eq!(soon(answer.recv()).await, Ok(Err(SubmitError::NotReady)));
+            }
+            if read {
+                assert_eq!(soon(tables.recv()).await.unwrap().err(), Some(NotReady));
             }
         }
     });
