@@ -30,11 +30,6 @@ impl BackupPlan {
             None => log.parent().unwrap_or(Path::new("/")).join("backups"),
         };
         let keep: usize = flags.count("max_saved_backups")?;
-        if keep == 0 {
-            return Err(Failure::new(
-                "-max_saved_backups=0: expected at least 1".to_owned(),
-            ));
-        }
         if dir.starts_with(log) {
             return Err(Failure::new(format!(
                 "-backup_dir={}: backups must not be inside of -native_log_file_path, as they have to \

@@ -84,11 +84,6 @@ pub(super) fn apply(
         .map_err(|why| Failure::new(format!("-offer_order={order}: {why}")))?;
     options.max_startup_delay = flags.time("max_reschedule_task_delay_on_startup");
     let rate = flags.float("max_schedule_attempts_per_sec");
-    if rate <= 0.0 {
-        let why = "expected a number above zero";
-        let why = format!("-max_schedule_attempts_per_sec={rate}: {why}");
-        return Err(Failure::new(why));
-    }
     // At least one a second; the cast saturates.
     options.max_attempts_per_sec = rate.ceil() as u32;
     Ok(())
@@ -167,10 +162,8 @@ mod tests {
         assert!(options.revocable.receive && options.revocable.cpus && options.revocable.ram);
         assert_eq!(options.max_attempts_per_sec, 1);
         assert_eq!(options.max_startup_delay.as_secs(), 3);
-        for wrong in ["-offer_order=CPUS", "-max_schedule_attempts_per_sec=0"] {
-            let flags = Values::parse(SCHEDULER_FLAGS, &[wrong.to_owned()]).unwrap();
-            let tiers = Tiers::default();
-            assert!(apply(&flags, &tiers, &mut options).is_err(), "{wrong}");
-        }
+        let wrong = ["-offer_order=CPUS".to_owned()];
+        let flags = Values::parse(SCHEDULER_FLAGS, &wrong).unwrap();
+        assert!(apply(&flags, &Tiers::default(), &mut options).is_err());
     }
 }

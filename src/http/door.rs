@@ -1,7 +1,8 @@
 //! Between the codec and tide: requests and answers change their types here, and nowhere else.
 
+use super::routes::{self, Routes};
 use super::state::{App, HttpState, Leadership, Shared};
-use super::{graph, gzip, routes};
+use super::{graph, gzip};
 use crate::base::clock::{self, Instant};
 use crate::base::stats::{Registry, Sliding};
 use crate::net::http1::{self, Answer, Body, Drained, Handler, Limits, Method};
@@ -12,7 +13,7 @@ use std::io;
 use std::net::TcpListener;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
-use tide::{Request, Server};
+use tide::Request;
 
 /// The request as the codec read it; endpoints find it in the extensions of tide's.
 pub(super) type Incoming = Arc<http1::Request>;
@@ -89,7 +90,7 @@ fn within_files(mut limits: Limits) -> Limits {
 /// The codec's handler: tide behind it.
 pub(super) struct Door {
     app: Shared,
-    server: Arc<Server<Shared>>,
+    routes: Arc<Routes>,
     statuses: Statuses,
     /// Where answers are made that may take long.
     worker: Option<Worker>,
@@ -99,7 +100,7 @@ impl Door {
     pub(super) fn new(app: Shared) -> Self {
         let statuses = Statuses::new(app.config.stats);
         Self {
-            server: Arc::new(routes::server(Arc::clone(&app))),
+            routes: Arc::new(routes::routes(Arc::clone(&app))),
             app,
             statuses,
             worker: Worker::start("http answers"),
@@ -156,10 +157,11 @@ impl Handler for Door {
             && gzip::is_accepted(request.headers.first("accept-encoding"));
         // Monitors wait for two seconds and not longer, whatever else is asked.
         let is_probe = routes::is_probe(request.path());
-        let Some(inner) = inner_request(request) else {
+        let request: Incoming = Arc::new(request);
+        let Some(inner) = inner_request(&request) else {
             return http1::Response::text(400, "malformed target\n").into();
         };
-        let answer = respond(Arc::clone(&self.server), inner, takes_gzip);
+        let answer = respond(Arc::clone(&self.routes), request, inner, takes_gzip);
         match &self.worker {
             Some(worker) if !is_probe => worker.spawn("http answer", answer).join().await,
             Some(_) | None => answer.await,
@@ -172,12 +174,20 @@ impl Handler for Door {
 }
 
 async fn respond(
-    server: Arc<Server<Shared>>,
+    routes: Arc<Routes>,
+    request: Incoming,
     inner: http_types::Request,
     takes_gzip: bool,
 ) -> Answer {
-    match server.respond::<_, http_types::Response>(inner).await {
+    let routed = routes
+        .server
+        .respond::<_, http_types::Response>(inner)
+        .await;
+    match routed {
         Ok(response) => match outer_response(response).await {
+            Answer::Reply(response) if response.status == 405 => response
+                .with("allow", routes.allowed(request.path()))
+                .into(),
             Answer::Reply(response) if takes_gzip => gzip::pack(response).await.into(),
             answer => answer,
         },
@@ -201,7 +211,7 @@ pub(super) fn incoming(request: &Request<Shared>) -> Incoming {
     )
 }
 
-fn inner_request(request: http1::Request) -> Option<http_types::Request> {
+fn inner_request(request: &Incoming) -> Option<http_types::Request> {
     let method = match request.method {
         Method::Delete => http_types::Method::Delete,
         Method::Get => http_types::Method::Get,
@@ -221,7 +231,7 @@ fn inner_request(request: http1::Request) -> Option<http_types::Request> {
     let mut url = tide::http::Url::parse(&format!("http://aurora.invalid{path}")).ok()?;
     url.set_query(query);
     let mut inner = http_types::Request::new(method, url);
-    inner.ext_mut().insert::<Incoming>(Arc::new(request));
+    inner.ext_mut().insert::<Incoming>(Arc::clone(request));
     Some(inner)
 }
 

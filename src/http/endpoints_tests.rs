@@ -43,7 +43,8 @@ const GETS: &[Row] = &[
     // routes_tests: what_is_stored_can_be_looked_at
     ("/structdump", 400, HTML, "/structdump/task/{task_id}"),
     ("/structdump/task/web-0", 200, HTML, "web-0"),
-    ("/structdump/cron/a/b/c", 404, HTML, "Entity not found"),
+    ("/structdump/task/none", 200, HTML, "Entity not found"),
+    ("/structdump/cron/a/b/c", 200, HTML, "Entity not found"),
     ("/state", 200, JSON, "\"agents\":{\"agent-1\":["),
     ("/utilization", 200, HTML, "Total consumed"),
     ("/utilization/total_consumed", 200, HTML, "www-data"),
@@ -135,12 +136,28 @@ fn what_is_only_read_takes_no_post() {
     let site = site(cluster());
     for (path, ..) in GETS.iter().filter(|(path, ..)| !POSTS.contains(path)) {
         for method in [Method::Post, Method::Put, Method::Delete] {
-            let (status, _, body) = open(site.ask(method, path, &[], b""));
+            let (status, headers, body) = open(site.ask(method, path, &[], b""));
             assert_eq!(status, 405, "{method:?} {path}: {body}");
+            assert!(headers.contains("allow: GET, HEAD\n"), "{path}: {headers}");
         }
     }
     for path in ["/quitquitquit", "/abortabortabort", "/apibeta/getJobs"] {
-        assert_eq!(site.get(path).0, 405, "{path}");
+        let (status, headers, _) = site.get(path);
+        assert_eq!(status, 405, "{path}");
+        assert!(headers.contains("allow: POST\n"), "{path}: {headers}");
+    }
+    for (path, allowed) in [
+        ("/api", "GET, HEAD, POST, OPTIONS"),
+        ("/logconfig/", "GET, HEAD, POST"),
+        ("/mname/a/b/c/0/x/y", "GET, HEAD, PUT, POST, DELETE"),
+        ("/mname/a/b/c/0", "GET, HEAD, PUT, POST, DELETE"),
+    ] {
+        let (status, headers, _) = open(site.ask(Method::Patch, path, &[], b""));
+        assert_eq!(status, 405, "{path}");
+        assert!(
+            headers.contains(&format!("allow: {allowed}\n")),
+            "{path}: {headers}"
+        );
     }
     assert!(!site.shutdown.is_fired());
 }

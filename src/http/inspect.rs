@@ -18,6 +18,11 @@ pub(super) fn json_of(value: &impl Thrift) -> Value {
     serde_json::from_slice(&plain_json::to_bytes(value)).expect("what was written as JSON is JSON")
 }
 
+/// A value of the API as JSON for people: unions name their member.
+pub(super) fn dump_of(value: &impl Thrift) -> Value {
+    serde_json::from_slice(&plain_json::to_dump(value)).expect("what was written as JSON is JSON")
+}
+
 /// A name for a description that tells it from others of its job.
 fn config_name(config: &TaskConfig) -> (String, Value) {
     let wire = task_config_to_wire(config);

@@ -2,7 +2,8 @@
 
 use super::state::Shared;
 use super::{api, cron, graph, inspect, metrics, operate, pages, probe, tables, threads, vars};
-use tide::{Request, Response, Server};
+use tide::http::Method;
+use tide::{Endpoint, Request, Response, Server};
 
 /// Paths whose answers only the leader has. Everything else every scheduler answers for itself.
 const LEADER_ONLY: [&str; 14] = [
@@ -52,8 +53,85 @@ pub(super) fn is_probe(path: &str) -> bool {
     ["/health", "/livez", "/readyz", "/leaderhealth"].contains(&path)
 }
 
-pub(super) fn server(app: Shared) -> Server<Shared> {
-    let mut server = tide::with_state(app);
+/// The routes, and which methods each takes: tide knows, and does not say.
+pub(super) struct Routes {
+    pub(super) server: Server<Shared>,
+    table: Vec<(&'static str, &'static str)>,
+}
+
+impl Routes {
+    fn at(&mut self, path: &'static str) -> Place<'_> {
+        Place { routes: self, path }
+    }
+
+    /// The methods that the place which `path` leads to takes, as the `Allow` header lists them.
+    pub(super) fn allowed(&self, path: &str) -> String {
+        let there = self.table.iter().filter(|(place, _)| leads_to(path, place));
+        let methods: Vec<&str> = there.map(|(_, method)| *method).collect();
+        methods.join(", ")
+    }
+}
+
+/// Whether `path` is one of those that `place` stands for.
+fn leads_to(path: &str, place: &str) -> bool {
+    let mut parts = path.trim_matches('/').split('/');
+    for part in place.trim_matches('/').split('/') {
+        let found = parts.next();
+        if part.starts_with('*') {
+            return found.is_some();
+        }
+        let fits = found.is_some_and(|found| match part.starts_with(':') {
+            true => !found.is_empty(),
+            false => found == part,
+        });
+        if !fits {
+            return false;
+        }
+    }
+    parts.next().is_none()
+}
+
+/// One place of the table, being filled.
+struct Place<'a> {
+    routes: &'a mut Routes,
+    path: &'static str,
+}
+
+impl Place<'_> {
+    /// `name` is how the `Allow` header lists the method.
+    fn on(self, method: Method, name: &'static str, endpoint: impl Endpoint<Shared>) -> Self {
+        self.routes.server.at(self.path).method(method, endpoint);
+        self.routes.table.push((self.path, name));
+        self
+    }
+
+    /// Who takes a GET takes a HEAD as well.
+    fn get(self, endpoint: impl Endpoint<Shared>) -> Self {
+        self.on(Method::Get, "GET, HEAD", endpoint)
+    }
+
+    fn post(self, endpoint: impl Endpoint<Shared>) -> Self {
+        self.on(Method::Post, "POST", endpoint)
+    }
+
+    fn put(self, endpoint: impl Endpoint<Shared>) -> Self {
+        self.on(Method::Put, "PUT", endpoint)
+    }
+
+    fn delete(self, endpoint: impl Endpoint<Shared>) -> Self {
+        self.on(Method::Delete, "DELETE", endpoint)
+    }
+
+    fn options(self, endpoint: impl Endpoint<Shared>) -> Self {
+        self.on(Method::Options, "OPTIONS", endpoint)
+    }
+}
+
+pub(super) fn routes(app: Shared) -> Routes {
+    let mut server = Routes {
+        server: tide::with_state(app),
+        table: Vec::new(),
+    };
     server.at("/").get(to_pages);
     server.at("/index.html").get(to_pages);
     server.at("/health").get(probe::health);
@@ -116,7 +194,7 @@ pub(super) fn server(app: Shared) -> Server<Shared> {
 }
 
 /// What is stored, for people who look closer.
-fn inspecting(server: &mut Server<Shared>) {
+fn inspecting(server: &mut Routes) {
     server.at("/state").get(inspect::state);
     server.at("/structdump").get(pages::struct_usage);
     server.at("/structdump/task/:task").get(pages::struct_task);
@@ -135,8 +213,8 @@ fn inspecting(server: &mut Server<Shared>) {
         "/mname/:role/:environment/:job/:instance",
         "/mname/:role/:environment/:job/:instance/*forward",
     ] {
-        let mut route = server.at(path);
-        route
+        server
+            .at(path)
             .get(inspect::mname)
             .put(inspect::mname)
             .post(inspect::mname)

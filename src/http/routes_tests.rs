@@ -364,9 +364,16 @@ fn what_is_stored_can_be_looked_at() {
         body.contains("&quot;taskId&quot;: &quot;web-0&quot;"),
         "{body}"
     );
+    // The default container is the union's member that it is, and resources are.
+    for union in [
+        "&quot;key&quot;: &quot;MESOS&quot;",
+        "&quot;key&quot;: &quot;NUM_CPUS&quot;",
+    ] {
+        assert!(body.contains(union), "{union}: {body}");
+    }
     for gone in ["/structdump/task/no", "/structdump/cron/a/b/c"] {
         let (status, _, body) = site.get(gone);
-        assert_eq!(status, 404);
+        assert_eq!(status, 200);
         assert!(body.contains("Entity not found"), "{gone}: {body}");
     }
 

@@ -247,6 +247,8 @@ pub(super) fn id_of(request: &str) -> Option<&str> {
 pub(super) struct Submission {
     pub(super) request: Option<String>,
     pub(super) command: Command,
+    /// When it was handed in.
+    pub(super) at: Instant,
     /// Closed without a reply: the outcome is unknown.
     pub(super) reply: Sender<Result<Reply, SubmitError>>,
 }
@@ -355,6 +357,7 @@ impl Handle {
         let submission = Submission {
             request: request_id,
             command,
+            at: clock::now(),
             reply,
         };
         match self.commands.try_send(submission) {

@@ -141,16 +141,17 @@ macro_rules! thrift_union {
             const KIND: crate::thrift::value::Kind = crate::thrift::value::Kind::Struct;
 
             fn write(&self, out: &mut dyn crate::thrift::value::Output) {
-                out.struct_begin();
-                match self {
+                out.union_begin();
+                let member = match self {
                     $(
                         Self::$variant(value) => {
                             crate::thrift::shape::plain::write(value, $id, $idl, out);
+                            Some($idl)
                         }
                     )*
-                    $( Self::$unknown => {} )?
-                }
-                out.struct_end();
+                    $( Self::$unknown => None, )?
+                };
+                out.union_end(member);
             }
 
             fn read(

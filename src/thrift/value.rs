@@ -101,6 +101,14 @@ pub trait Output {
     fn struct_begin(&mut self);
     /// Ends it.
     fn struct_end(&mut self);
+    /// Starts a union; the member that is set follows as a field, if there is one.
+    fn union_begin(&mut self) {
+        self.struct_begin();
+    }
+    /// Ends it; `member` is the name of what is set.
+    fn union_end(&mut self, _member: Option<&'static str>) {
+        self.struct_end();
+    }
     /// Starts a field; its value follows.
     fn field_begin(&mut self, id: i16, name: &'static str, kind: Kind);
     /// Ends it.

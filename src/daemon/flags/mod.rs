@@ -25,6 +25,7 @@ macro_rules! table {
 }
 
 mod agent;
+mod bounds;
 mod observer;
 mod quickstart;
 mod scheduler;
@@ -170,6 +171,7 @@ impl Values {
                 Arg::Word(word) => return Err(FlagError::Unexpected(hide(&word).into_owned())),
             }
         }
+        bounds::check_order(&values)?;
         Ok(values)
     }
 
@@ -363,6 +365,10 @@ fn check(flag: &Flag, value: &str) -> Result<(), FlagError> {
             .map(|_| ())
             .map_err(|e| bad(e.to_string())),
         Kind::Bool | Kind::Float | Kind::Int | Kind::Text => Ok(()),
+    }?;
+    match bounds::refuse(flag.name, flag.kind, value) {
+        Some(reason) => Err(bad(reason.to_owned())),
+        None => Ok(()),
     }
 }
 
@@ -618,6 +624,8 @@ mod tests {
                 Kind::Data => "3MB",
                 Kind::Float | Kind::Int => "3",
                 Kind::Text => "x",
+                // Pauses grow up to these, so they must not be less than what they begin with.
+                Kind::Time if name.contains("max_") => "3hrs",
                 Kind::Time => "3secs",
             };
             let parsed = parse(&[&format!("-{name}={value}")]);

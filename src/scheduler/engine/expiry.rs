@@ -9,9 +9,14 @@ use crate::model::{JobKey, ScheduleStatus, ScheduledTask, TaskId};
 use crate::storage::Op;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// How many ended tasks are forgotten in one step.
 const PRUNE_AT_ONCE: usize = 1_000;
+
+/// How soon the next are, if there may be more: history must not grow because tasks end faster than one
+/// step in a while forgets them.
+pub(super) const MORE_IN: Duration = Duration::from_secs(1);
 
 impl Engine {
     pub(super) fn expire(&mut self, now: Now, timer: Timer) {
@@ -20,9 +25,11 @@ impl Engine {
             Timer::Affinity { place } => self.affinity_expires(now, &place),
             Timer::Agent { agent, session } => self.agent_gone(now, &agent, session),
             Timer::Housekeeping => {
-                self.timers
-                    .set(now.mono + HOUSEKEEPING, Timer::Housekeeping);
-                self.housekeeping(now);
+                let pause = match self.housekeeping(now) {
+                    true => MORE_IN,
+                    false => HOUSEKEEPING,
+                };
+                self.timers.set(now.mono + pause, Timer::Housekeeping);
             }
             Timer::Reconcile => {
                 let interval = self.means.options.reconcile.1;
@@ -36,9 +43,11 @@ impl Engine {
                 self.means.count("scheduler_resource_offers", standing);
             }
             Timer::PruneUpdates => {
-                let interval = self.means.options.update_pruning_interval;
+                let interval = match self.prune_updates(now) {
+                    true => MORE_IN,
+                    false => self.means.options.update_pruning_interval,
+                };
                 self.timers.set(now.mono + interval, Timer::PruneUpdates);
-                self.prune_updates(now);
             }
             Timer::Snapshot => {
                 let interval = self.means.options.snapshot_interval;
@@ -93,8 +102,8 @@ impl Engine {
         self.settle(now, done);
     }
 
-    /// Forgets old history and answers that nobody will ask for again.
-    fn housekeeping(&mut self, now: Now) {
+    /// Forgets old history and answers that nobody will ask for again; gives whether there may be more.
+    fn housekeeping(&mut self, now: Now) -> bool {
         let options = Arc::clone(&self.means.options);
         let retention = options.history_retention.max(options.history_min_retention);
         let old = |age| move |at: Timestamp| now.wall.since(at) >= age;
@@ -119,8 +128,9 @@ impl Engine {
         let forget = |at: Timestamp| now.wall.since(at) > options.answer_retention;
         let answers = self.head.oldest_answer().is_some_and(forget);
         if prune.is_empty() && !answers {
-            return;
+            return false;
         }
+        let has_more = prune.len() >= PRUNE_AT_ONCE;
         self.means.count("tasks_pruned", prune.len() as u64);
         let mut step = Step::new(now, &mut self.means, &self.head);
         prune.iter().for_each(|task| step.remove(task));
@@ -132,5 +142,6 @@ impl Engine {
         }
         let done = step.done();
         self.settle(now, done);
+        has_more
     }
 }

@@ -76,12 +76,17 @@ impl Preemption {
     }
 }
 
-/// A counter's names: for the kind of work and for the job.
-fn count(step: &mut Step<'_>, name: &str, infix: &str, config: &TaskConfig, by: u64) {
-    let kind = match config.production {
+/// The kind of work, as names of counters have it.
+fn kind(config: &TaskConfig) -> &'static str {
+    match config.production {
         true => "prod",
         false => "non_prod",
-    };
+    }
+}
+
+/// A counter's names: for the kind of work and for the job.
+fn count(step: &mut Step<'_>, name: &str, infix: &str, config: &TaskConfig, by: u64) {
+    let kind = kind(config);
     step.means.count_for(format!("{name}_{infix}{kind}"), by);
     step.means
         .count_for(format!("{name}_{infix}{}", config.job), by);
@@ -227,13 +232,12 @@ impl Engine {
             }
             kept.push(agent.clone());
         }
-        count(
-            &mut step,
-            "preemptor_slot_search_attempts",
-            "for_",
-            config,
-            1,
-        );
+        // COMPAT: upstream's name for a job begins otherwise than that for all.
+        let kind = kind(config);
+        let name = format!("preemptor_slot_search_attempts_for_{kind}");
+        step.means.count_for(name, 1);
+        let name = format!("preemption_slot_search_attempts_for_{}", config.job);
+        step.means.count_for(name, 1);
         let (good, bad) = (kept.len() as u64, u64::from(kept.len() < waiting.len()));
         count(
             &mut step,
@@ -251,6 +255,8 @@ impl Engine {
         );
         step.means
             .count("preemptor_slot_validation_successful", good);
+        let name = format!("preemptor_slot_validation_successful_for_{}", config.job);
+        step.means.count_for(name, good);
         let unmatched = waiting.len().saturating_sub(kept.len()) as u64;
         step.means.count("preemptor_unmatched_tasks", unmatched);
         let done = step.done();

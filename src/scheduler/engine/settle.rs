@@ -192,6 +192,8 @@ impl Engine {
         let options = Arc::clone(&self.means.options);
         for task in tables.tasks() {
             if task.status == ScheduleStatus::Pending {
+                // Upstream adds the penalty for flapping once more, which a task that is PENDING has
+                // waited out: with it each change of leaders would hold up whoever restarts often.
                 let spread = options.max_startup_delay;
                 let spread = self.means.rng.duration(Duration::ZERO, spread);
                 let penalty = spread.max(options.first_schedule_delay);

@@ -238,7 +238,6 @@ impl<'a> Step<'a> {
         failed: bool,
     ) {
         let event = self.event(Some(before), to, message);
-        self.count_bad_end(before, to);
         let task = before.id.clone();
         self.apply(Op::SetStatus {
             task,
@@ -246,29 +245,6 @@ impl<'a> Step<'a> {
             failed,
         });
         self.changed(Some(Arc::clone(before)), &before.id);
-    }
-
-    /// Counts tasks that failed by job, and those that were lost by job, rack and dedicated machines.
-    fn count_bad_end(&mut self, task: &ScheduledTask, to: ScheduleStatus) {
-        if !matches!(to, ScheduleStatus::Failed | ScheduleStatus::Lost) {
-            return;
-        }
-        self.means
-            .count_for(format!("tasks_{to}_{}", task.job()), 1);
-        let host = task.host.as_ref().filter(|_| to == ScheduleStatus::Lost);
-        let Some(host) = host.and_then(|host| self.tables.host(host)).cloned() else {
-            return;
-        };
-        for attribute in &host.attributes {
-            if !matches!(attribute.name.as_str(), "dedicated" | "rack") {
-                continue;
-            }
-            for value in &attribute.values {
-                let value = value.replace('*', "_");
-                let name = format!("tasks_lost_{}_{value}", attribute.name);
-                self.means.count_for(name, 1);
-            }
-        }
     }
 
     /// The machine is told to end a task, if it was given to one.

@@ -337,6 +337,7 @@ impl<L: LogPort> Loop<L> {
         match input {
             Input::Command(submission) => {
                 self.next_token += 1;
+                self.timed.waited(now.mono, submission.at);
                 self.replies.insert(self.next_token, submission.reply);
                 let request = submission.request.as_deref();
                 let command = &submission.command;

@@ -421,6 +421,7 @@ fn what_was_not_taken_before_the_end_is_refused() {
             let submission = Submission {
                 request: None,
                 command: job("late"),
+                at: clock::now(),
                 reply,
             };
             bench.stop.fire();

@@ -32,6 +32,8 @@ pub(super) struct Timed {
     start: Sliding,
     status_updates: Sliding,
     throttle: Sliding,
+    /// There is no lock; what a change waits for is its turn, and operators know the name.
+    turn: Sliding,
     entries_read: Counter,
     bytes_read: Counter,
 }
@@ -56,6 +58,7 @@ impl Default for Timed {
             start: nanos("scheduler_storage_start"),
             status_updates: nanos("scheduler_status_update"),
             throttle: registry.sliding("task_throttle", "ms"),
+            turn: registry.sliding("storage_write_lock_wait", "ns"),
             entries_read: registry.counter("scheduler_log_entries_read"),
             bytes_read: registry.counter("scheduler_log_bytes_read"),
         }
@@ -72,6 +75,11 @@ impl Timed {
             Kind::Offer => self.offers.record_nanos(took),
             Kind::StatusUpdate => self.status_updates.record_nanos(took),
         }
+    }
+
+    /// What somebody asked for at `handed_in` has its turn.
+    pub(super) fn waited(&self, now: Instant, handed_in: Instant) {
+        self.turn.record_nanos(now.since(handed_in));
     }
 
     /// A machine's news of a task have come.

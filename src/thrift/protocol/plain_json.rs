@@ -16,6 +16,31 @@ pub fn to_bytes<T: Value>(value: &T) -> Vec<u8> {
     out.into_bytes()
 }
 
+/// `value` as people look at what is stored: as plain JSON, but that a union names its member under
+/// `key`, as upstream's generated code does, and has it under `value`.
+///
+/// Nothing reads this form.
+pub fn to_dump<T: Value>(value: &T) -> Vec<u8> {
+    let mut out = PlainJsonOutput {
+        is_dump: true,
+        ..PlainJsonOutput::default()
+    };
+    value.write(&mut out);
+    out.into_bytes()
+}
+
+/// `camelCase` as the name of a constant: `CAMEL_CASE`.
+fn constant_name(name: &str) -> String {
+    let mut text = String::with_capacity(name.len() + 4);
+    for letter in name.chars() {
+        if letter.is_ascii_uppercase() {
+            text.push('_');
+        }
+        text.push(letter.to_ascii_uppercase());
+    }
+    text
+}
+
 /// Reads a value that takes all of `bytes`.
 ///
 /// # Errors
@@ -45,6 +70,10 @@ pub struct PlainJsonOutput {
     bytes: Vec<u8>,
     /// A field, key or element came before in the innermost object or array.
     comma: bool,
+    /// Unions are written as [`to_dump`] says.
+    is_dump: bool,
+    /// The next field is the member of a union.
+    is_member: bool,
 }
 
 impl PlainJsonOutput {
@@ -95,8 +124,27 @@ impl Output for PlainJsonOutput {
         self.close(b'}');
     }
 
+    fn union_begin(&mut self) {
+        self.struct_begin();
+        self.is_member = true;
+    }
+
+    fn union_end(&mut self, member: Option<&'static str>) {
+        self.is_member = false;
+        if let Some(member) = member.filter(|_| self.is_dump) {
+            self.name("key");
+            self.string(&constant_name(member));
+        }
+        self.struct_end();
+    }
+
     fn field_begin(&mut self, _: i16, name: &'static str, _: Kind) {
-        self.name(name);
+        let is_member = std::mem::take(&mut self.is_member);
+        self.name(if is_member && self.is_dump {
+            "value"
+        } else {
+            name
+        });
     }
 
     fn field_end(&mut self) {}

@@ -5,6 +5,7 @@ mod affinity;
 mod conservation;
 mod cron;
 mod cron_storm;
+mod edges;
 mod maintenance;
 mod placing;
 mod preempt;

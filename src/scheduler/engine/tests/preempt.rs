@@ -80,6 +80,7 @@ fn production_work_takes_the_place_of_preemptible_work_after_a_while() {
     assert_eq!(counters["preemptor_tasks_preempted_non_prod"], 2);
     assert_eq!(counters["preemptor_tasks_preempted_role/prod/low"], 2);
     assert_eq!(counters["preemptor_slot_search_successful_for_prod"], 1);
+    assert!(counters["preemption_slot_search_attempts_for_role/prod/high"] > 0);
     assert_eq!(counters["reservation_cache_size"], 0);
 }
 

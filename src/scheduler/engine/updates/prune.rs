@@ -12,8 +12,8 @@ const AT_ONCE: usize = 1_000;
 
 impl Engine {
     /// Forgets updates that ended: old ones, those of jobs without any task, and of each job the oldest
-    /// beyond a number. That they are gone is stored, so they stay gone.
-    pub(in crate::scheduler::engine) fn prune_updates(&mut self, now: Now) {
+    /// beyond a number. That they are gone is stored, so they stay gone. Gives whether there are more.
+    pub(in crate::scheduler::engine) fn prune_updates(&mut self, now: Now) -> bool {
         let options = Arc::clone(&self.means.options);
         let tables = &self.head;
         let ended = tables
@@ -38,9 +38,10 @@ impl Engine {
             }
         }
         drop(ended);
+        let has_more = gone.len() > AT_ONCE;
         gone.truncate(AT_ONCE);
         if gone.is_empty() {
-            return;
+            return false;
         }
         self.means.count("job_updates_pruned", gone.len() as u64);
         let mut step = Step::new(now, &mut self.means, &self.head);
@@ -49,5 +50,6 @@ impl Engine {
         }
         let done = step.done();
         self.settle(now, done);
+        has_more
     }
 }
