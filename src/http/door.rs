@@ -2,7 +2,7 @@
 
 use super::routes::{self, Routes};
 use super::state::{App, HttpState, Leadership, Shared};
-use super::{graph, gzip};
+use super::{graph, gzip, probe};
 use crate::base::clock::{self, Instant};
 use crate::base::stats::{Registry, Sliding};
 use crate::net::http1::{self, Answer, Body, Drained, Handler, Limits, Method};
@@ -149,6 +149,9 @@ impl Door {
 
 impl Handler for Door {
     async fn handle(&self, request: http1::Request) -> Answer {
+        if let Some(response) = probe::health_at_once(&self.app, &request) {
+            return response.into();
+        }
         if let Some(response) = self.turn_away(&request) {
             return response.into();
         }

@@ -37,6 +37,30 @@ fn health_is_ok_in_every_state_but_a_stuck_loop() {
 }
 
 #[test]
+fn health_that_is_answered_at_once_is_answered_as_the_route_does() {
+    let sick = Fixed {
+        last_turn: Instant::from_nanos(1),
+        ..cluster()
+    };
+    for (source, wanted) in [(cluster(), 200), (sick, 503)] {
+        let site = site(source);
+        // Only a GET is answered at once.
+        let lines = |method, target| {
+            let (status, headers, _) = open(site.ask(method, target, &[], b""));
+            let mut lines: Vec<String> = headers.lines().map(str::to_owned).collect();
+            lines.sort();
+            (status, lines)
+        };
+        let routed = lines(Method::Head, "/health");
+        assert_eq!(routed.0, wanted);
+        for target in ["/health", "/livez", "/health/", "/health?full=1"] {
+            assert_eq!(lines(Method::Get, target), routed, "{target}");
+        }
+        assert_eq!(site.get("/healthy").0, 404);
+    }
+}
+
+#[test]
 fn readiness_tells_why() {
     let (status, _, body) = site(cluster()).get("/readyz?verbose");
     assert_eq!(status, 200);

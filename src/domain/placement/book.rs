@@ -10,6 +10,10 @@
 //! Before, every task that was placed had all waiting groups look at its machine: 1,000 groups in vain took
 //! nine tenths of the placing of others (`cargo bench --bench placement`, `unschedulable_100k_cost_percent`).
 //!
+//! A limit that a job sets may end without a change of the machine, when one of its tasks leaves another
+//! machine. Whoever searches compares its counts with those of its last search, and begins anew where they
+//! have fallen. Before, such refusals were not remembered at all, and each attempt looked at every machine.
+//!
 //! Nothing here but [`Book::iter`] looks at all machines. (A search by name did, once for each machine that
 //! came: quadratic.)
 
@@ -82,13 +86,6 @@ pub struct Scan {
     pub vetoes: BTreeMap<VetoKind, u64>,
     /// How many machines were looked at.
     pub evaluated: u64,
-}
-
-impl Scan {
-    /// Whether a machine was refused for a reason that may end without a change of the machine.
-    fn is_broken(&self) -> bool {
-        self.vetoes.contains_key(&VetoKind::LimitNotSatisfied)
-    }
 }
 
 /// What is searched for.
@@ -295,7 +292,8 @@ impl Book {
 
     /// Finds a machine for a task among those that changed after `scan.seen`.
     ///
-    /// Machines that will soon be out of service are taken only if no other does.
+    /// Machines that will soon be out of service are taken only if no other does. Where `search.limits` count
+    /// less than in an earlier search, its refusals are worth nothing: see [`Limits::is_below`].
     pub fn find<F, S>(
         &self,
         search: &Search<'_, F, S>,
@@ -307,11 +305,10 @@ impl Book {
         S: Fn(&Machine) -> bool,
     {
         let mut last_resort: Option<(bool, &Machine)> = None;
-        let mut all_lasting = true;
         for (at, machine) in self.changed(scan.seen, scan.refused) {
             if (search.skip)(machine) {
                 // Lasting, as a machine that is no longer kept for others counts as changed.
-                if last_resort.is_none() && !scan.is_broken() {
+                if last_resort.is_none() {
                     scan.seen = at;
                 }
                 continue;
@@ -322,8 +319,7 @@ impl Book {
                 mode: machine.mode,
                 free: (search.free)(machine),
             };
-            let vetoes = evaluate(&search.demand, &host, search.limits);
-            if vetoes.is_empty() {
+            let Some(refusal) = evaluate(&search.demand, &host, search.limits) else {
                 let is_leaving = machine.mode != MaintenanceMode::None;
                 if !is_leaving && search.order.is_empty() {
                     return Some(machine);
@@ -334,19 +330,16 @@ impl Book {
                     last_resort = Some((is_leaving, machine));
                 }
                 continue;
-            }
-            for veto in &vetoes {
-                *scan.vetoes.entry(veto.kind).or_default() += 1;
-            }
-            let lasting = !vetoes.iter().any(|v| v.kind.is_dynamic());
-            all_lasting &= lasting;
-            // Only an unbroken run of lasting refusals may be skipped the next time.
-            if lasting && last_resort.is_none() && !scan.is_broken() {
+            };
+            let count = refusal.count() as u64;
+            *scan.vetoes.entry(refusal.kind()).or_default() += count;
+            // Only an unbroken run of refusals may be skipped the next time.
+            if last_resort.is_none() {
                 scan.seen = at;
             }
-            nearest.offer(vetoes);
+            nearest.offer(&refusal);
         }
-        if last_resort.is_none() && all_lasting && !scan.is_broken() {
+        if last_resort.is_none() {
             scan.refused = self.changes;
         }
         last_resort.map(|(_, machine)| machine)

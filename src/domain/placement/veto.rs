@@ -56,6 +56,17 @@ impl Limits {
         }
     }
 
+    /// Whether it counts less than `before` anywhere: what was refused by those counts may be refused no more.
+    pub fn is_below(&self, before: &Self) -> bool {
+        let counts = before.0.iter().flat_map(|(name, counts)| {
+            counts
+                .iter()
+                .map(move |(value, count)| (name, value, *count))
+        });
+        let mut counts = counts;
+        counts.any(|(name, value, count)| self.count(name, value) < count)
+    }
+
     fn count(&self, name: &str, value: &str) -> i64 {
         let counts = self.0.get(name);
         counts.and_then(|c| c.get(value)).copied().unwrap_or(0)
@@ -78,7 +89,7 @@ pub enum VetoKind {
 }
 
 impl VetoKind {
-    /// Whether it can end without a change of the machine.
+    /// Whether it can end without a change of the machine: when a task of the job leaves another one.
     pub fn is_dynamic(self) -> bool {
         self == Self::LimitNotSatisfied
     }
@@ -106,26 +117,84 @@ pub struct Veto {
     pub score: i64,
 }
 
-impl Veto {
-    fn new(kind: VetoKind, reason: impl Into<String>) -> Self {
-        let score = match kind {
-            VetoKind::DedicatedMismatch => 1_000_000,
-            VetoKind::Maintenance => 100_000,
-            _ => 10_000,
-        };
-        Self {
-            kind,
-            reason: reason.into(),
-            score,
+/// Why a machine does not do: the first category of which there is anything.
+///
+/// A search refuses thousands of machines and tells of one. So this holds no text of its own: an attempt on
+/// full machines took three times as long when it did (`cargo bench --bench placement`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal<'a> {
+    /// The machine is for others.
+    Dedicated,
+    /// The machine is empty, to be out of service.
+    Drained,
+    /// The machine is being emptied.
+    Draining,
+    /// Enough tasks of the job are where this attribute says.
+    Limit(&'a str),
+    /// The constraint on this attribute does not hold.
+    Mismatch(&'a str),
+    /// Too little of some resource.
+    Short {
+        /// What the task needs.
+        need: Resources,
+        /// What the machine has left.
+        free: Resources,
+    },
+}
+
+impl Refusal<'_> {
+    /// The kind of its vetoes, which are all of one.
+    pub fn kind(&self) -> VetoKind {
+        match self {
+            Self::Dedicated => VetoKind::DedicatedMismatch,
+            Self::Drained | Self::Draining => VetoKind::Maintenance,
+            Self::Limit(_) => VetoKind::LimitNotSatisfied,
+            Self::Mismatch(_) => VetoKind::ConstraintMismatch,
+            Self::Short { .. } => VetoKind::InsufficientResources,
         }
     }
 
-    /// Short by `missing` (times a thousand) of a resource that machines have up to `range` of.
-    fn short(what: &str, missing: i64, range: i64) -> Self {
-        Self {
-            kind: VetoKind::InsufficientResources,
-            reason: format!("Insufficient: {what}"),
-            score: (missing / range).min(1_000),
+    /// How many vetoes it is.
+    pub fn count(&self) -> usize {
+        match self {
+            Self::Short { need, free } => missing(need, free).count(),
+            _ => 1,
+        }
+    }
+
+    /// The sum of their scores.
+    fn score(&self) -> i64 {
+        match self {
+            Self::Dedicated => 1_000_000,
+            Self::Drained | Self::Draining => 100_000,
+            Self::Limit(_) | Self::Mismatch(_) => 10_000,
+            Self::Short { need, free } => missing(need, free).map(|(_, score)| score).sum(),
+        }
+    }
+
+    /// Its vetoes, for people.
+    pub fn vetoes(&self) -> Vec<Veto> {
+        let kind = self.kind();
+        let one = |reason: String| {
+            vec![Veto {
+                kind,
+                reason,
+                score: self.score(),
+            }]
+        };
+        match self {
+            Self::Dedicated => one("Host is dedicated".to_owned()),
+            Self::Drained => one("Host drained for maintenance".to_owned()),
+            Self::Draining => one("Host draining for maintenance".to_owned()),
+            Self::Limit(name) => one(format!("Limit not satisfied: {name}")),
+            Self::Mismatch(name) => one(format!("Constraint not satisfied: {name}")),
+            Self::Short { need, free } => missing(need, free)
+                .map(|(what, score)| Veto {
+                    kind,
+                    reason: format!("Insufficient: {what}"),
+                    score,
+                })
+                .collect(),
         }
     }
 }
@@ -141,11 +210,11 @@ impl fmt::Display for Veto {
 pub struct NearestFit(Option<(i64, Vec<Veto>)>);
 
 impl NearestFit {
-    /// Takes these vetoes if they are nearer than all before.
-    pub fn offer(&mut self, vetoes: Vec<Veto>) {
-        let score = vetoes.iter().map(|v| v.score).sum();
+    /// Takes this machine's vetoes if they are nearer than all before.
+    pub fn offer(&mut self, refusal: &Refusal<'_>) {
+        let score = refusal.score();
         if self.0.as_ref().is_none_or(|(best, _)| score < *best) {
-            self.0 = Some((score, vetoes));
+            self.0 = Some((score, refusal.vetoes()));
         }
     }
 
@@ -156,57 +225,58 @@ impl NearestFit {
     }
 }
 
-/// All vetoes of the first category that has one; none if the machine does.
+/// Why the machine does not do; `None` if it does.
 ///
 /// `limits` are those of the task's job, from [`Limits::of`] its description.
-pub fn evaluate(demand: &Demand<'_>, host: &Host<'_>, limits: Option<&Limits>) -> Vec<Veto> {
+pub fn evaluate<'a>(
+    demand: &Demand<'a>,
+    host: &Host<'_>,
+    limits: Option<&Limits>,
+) -> Option<Refusal<'a>> {
     let constraints = &demand.config.constraints;
     let dedicated = host.attributes.iter().any(|a| a.name == "dedicated");
     if dedicated && !constraints.iter().any(|c| c.name == "dedicated") {
-        return vec![Veto::new(VetoKind::DedicatedMismatch, "Host is dedicated")];
+        return Some(Refusal::Dedicated);
     }
-    let maintenance = |reason| vec![Veto::new(VetoKind::Maintenance, reason)];
     match host.mode {
         MaintenanceMode::None | MaintenanceMode::Scheduled => {}
-        MaintenanceMode::Draining => return maintenance("Host draining for maintenance"),
-        MaintenanceMode::Drained => return maintenance("Host drained for maintenance"),
+        MaintenanceMode::Draining => return Some(Refusal::Draining),
+        MaintenanceMode::Drained => return Some(Refusal::Drained),
     }
     for constraint in constraints {
         if let ConstraintKind::Value { negated, values } = &constraint.kind
             && !value_holds(host, &constraint.name, *negated, values)
         {
-            return vec![mismatch(&constraint.name)];
+            return Some(Refusal::Mismatch(&constraint.name));
         }
     }
     for constraint in constraints {
         if let ConstraintKind::Limit(limit) = constraint.kind {
             let name = &constraint.name;
             if host.values(name).next().is_none() {
-                return vec![mismatch(name)];
+                return Some(Refusal::Mismatch(name));
             }
             let count = |value: &String| limits.map_or(0, |l| l.count(name, value));
             if host
                 .values(name)
                 .any(|value| count(value) >= i64::from(limit))
             {
-                let reason = format!("Limit not satisfied: {name}");
-                return vec![Veto::new(VetoKind::LimitNotSatisfied, reason)];
+                return Some(Refusal::Limit(name));
             }
         }
     }
-    resources(&demand.need, &host.free)
-}
-
-fn mismatch(name: &str) -> Veto {
-    let reason = format!("Constraint not satisfied: {name}");
-    Veto::new(VetoKind::ConstraintMismatch, reason)
+    let (need, free) = (demand.need, host.free);
+    let is_short = missing(&need, &free).next().is_some();
+    is_short.then_some(Refusal::Short { need, free })
 }
 
 fn value_holds(host: &Host<'_>, name: &str, negated: bool, values: &BTreeSet<String>) -> bool {
     host.values(name).any(|value| values.contains(value)) != negated
 }
 
-fn resources(need: &Resources, free: &Resources) -> Vec<Veto> {
+/// The resources of which there is too little, and how far off that is: by a thousand times what is missing,
+/// of what machines have at most.
+fn missing(need: &Resources, free: &Resources) -> impl Iterator<Item = (&'static str, i64)> {
     let short = [
         ("CPU", need.cpus.0 - free.cpus.0, 16),
         (
@@ -226,10 +296,8 @@ fn resources(need: &Resources, free: &Resources) -> Vec<Veto> {
         ),
         ("GPU", (need.gpus - free.gpus).saturating_mul(1000), 4),
     ];
-    let missing = short.iter().filter(|(_, missing, _)| *missing > 0);
-    missing
-        .map(|(what, missing, range)| Veto::short(what, *missing, *range))
-        .collect()
+    let missing = short.into_iter().filter(|(_, missing, _)| *missing > 0);
+    missing.map(|(what, missing, range)| (what, (missing / range).min(1_000)))
 }
 
 #[cfg(test)]
@@ -300,9 +368,11 @@ mod tests {
         if let Some(limits) = &mut limits {
             limits.add(&[attribute("rack", &["a"])]);
         }
-        let vetoes = evaluate(&demand, &host, limits.as_ref());
+        let refusal = evaluate(&demand, &host, limits.as_ref());
+        let vetoes = refusal.map(|refusal| refusal.vetoes());
         vetoes
             .iter()
+            .flatten()
             .map(|v| v.reason.clone())
             .collect::<Vec<_>>()
             .join(",")
@@ -360,20 +430,24 @@ mod tests {
             ram_mb: 1024,
             ..Resources::default()
         };
-        let far = resources(&need, &Resources::default());
-        assert_eq!(far.iter().map(|v| v.score).collect::<Vec<_>>(), [125, 41]);
-        let near = resources(
-            &need,
-            &need.minus(Resources {
+        let far = Refusal::Short {
+            need,
+            free: Resources::default(),
+        };
+        let scores: Vec<i64> = far.vetoes().iter().map(|v| v.score).collect();
+        assert_eq!((scores.as_slice(), far.count()), ([125, 41].as_slice(), 2));
+        let near = Refusal::Short {
+            need,
+            free: need.minus(Resources {
                 ram_mb: 24,
                 ..Resources::default()
             }),
-        );
+        };
         let mut fit = NearestFit::default();
-        fit.offer(far.clone());
+        fit.offer(&far);
         assert_eq!(fit.reasons(), ["Insufficient: CPU", "Insufficient: RAM"]);
-        fit.offer(near);
-        fit.offer(far);
+        fit.offer(&near);
+        fit.offer(&far);
         assert_eq!(fit.reasons(), ["Insufficient: RAM"]);
     }
 }

@@ -5,18 +5,26 @@ use smol::Async;
 use std::io;
 use std::net::{Shutdown, TcpStream};
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 /// An async TCP stream. Unlike `smol::Async` alone, closing it ends our side of the connection, so
 /// that the peer sees the end while its own last bytes can still be read.
 #[derive(Debug)]
-pub struct Socket(Async<TcpStream>);
+pub struct Socket {
+    stream: Async<TcpStream>,
+    /// The last read took all that was there: the next one waits before it tries. Most requests come when
+    /// the one before has been answered, and a read in vain costs a system call for each.
+    is_drained: bool,
+}
 
 impl Socket {
     /// Wraps `stream` and turns the gathering of small writes off: every answer is written whole.
     pub fn new(stream: Async<TcpStream>) -> io::Result<Self> {
         stream.get_ref().set_nodelay(true)?;
-        Ok(Self(stream))
+        Ok(Self {
+            stream,
+            is_drained: false,
+        })
     }
 }
 
@@ -26,7 +34,14 @@ impl AsyncRead for Socket {
         cx: &mut Context<'_>,
         buf: &mut [u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_read(cx, buf)
+        if self.is_drained {
+            // Once: whatever wakes the reader, it looks before it believes that nothing came.
+            self.is_drained = false;
+            ready!(self.stream.poll_readable(cx))?;
+        }
+        let count = ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
+        self.is_drained = count < buf.len();
+        Poll::Ready(Ok(count))
     }
 }
 
@@ -36,14 +51,14 @@ impl AsyncWrite for Socket {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write(cx, buf)
+        Pin::new(&mut self.stream).poll_write(cx, buf)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_flush(cx)
+        Pin::new(&mut self.stream).poll_flush(cx)
     }
 
     fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(self.0.get_ref().shutdown(Shutdown::Write))
+        Poll::Ready(self.stream.get_ref().shutdown(Shutdown::Write))
     }
 }

@@ -92,13 +92,10 @@ impl Affinity {
             mode: machine.mode,
             free: free(machine),
         };
-        let vetoes = evaluate(demand, &host, limits);
-        if vetoes.is_empty() {
-            Kept::Fits(machine)
-        } else if vetoes.iter().any(|v| v.kind == VetoKind::Maintenance) {
-            Kept::Free
-        } else {
-            Kept::Waits
+        match evaluate(demand, &host, limits).map(|refusal| refusal.kind()) {
+            None => Kept::Fits(machine),
+            Some(VetoKind::Maintenance) => Kept::Free,
+            Some(_) => Kept::Waits,
         }
     }
 }

@@ -40,6 +40,11 @@ impl Engine {
             need: needs(&config, options.executor_overhead),
         };
         let mut limits = Limits::of(&config).map(|l| count_limits(l, &self.head, &config));
+        if let (Some(limits), Some(before)) = (&limits, &group.limits)
+            && limits.is_below(before)
+        {
+            (scan.seen, scan.refused) = (0, 0);
+        }
         let (preemption, affinity) = (&self.preemption, &self.affinity);
         let (revocable, takes_revocable) = (&self.revocable, is_revocable(&config, &options));
         let mut placed_here: Vec<Place> = Vec::new();
@@ -113,6 +118,7 @@ impl Engine {
         if let Some(group) = self.pending.get_mut(id) {
             (group.seen, group.refused) = (scan.seen, scan.refused);
             (group.scanned, group.nearest) = (scanned, nearest);
+            group.limits = limits;
         }
         self.settle(now, done);
         self.affinity_is_used(now, &placed_here);

@@ -2,7 +2,7 @@
 
 use super::spread::Spread;
 use crate::base::clock::Instant;
-use crate::domain::placement::NearestFit;
+use crate::domain::placement::{Limits, NearestFit};
 use crate::model::{JobKey, ScheduledTask, TaskConfig, TaskId};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -20,6 +20,8 @@ pub(super) struct Group {
     pub(super) seen: u64,
     /// Machines that have not changed for the better since are known to refuse.
     pub(super) refused: u64,
+    /// The counts by which they refuse, if the job limits any.
+    pub(super) limits: Option<Limits>,
     /// When all machines were last looked at.
     pub(super) scanned: Instant,
     pub(super) nearest: NearestFit,
@@ -83,6 +85,7 @@ impl Pending {
                 due: now + penalty,
                 seen: 0,
                 refused: 0,
+                limits: None,
                 scanned: now,
                 nearest: NearestFit::default(),
                 searched: None,

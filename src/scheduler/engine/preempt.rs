@@ -212,7 +212,7 @@ impl Engine {
                 mode: machine.mode,
                 free: demand.need,
             };
-            if !evaluate(&demand, &host, limits.as_ref()).is_empty() {
+            if evaluate(&demand, &host, limits.as_ref()).is_some() {
                 continue;
             }
             let left = self.revocable.left(&step.tables, machine, &options);

@@ -3,7 +3,10 @@
 use super::world::{World, config, create, key};
 use crate::domain::placement::OfferOrder;
 use crate::driver::DriverCommand;
-use crate::model::{AgentId, Attribute, LaunchOrder, MilliCpus, ScheduleStatus as S, TaskConfig};
+use crate::model::{
+    AgentId, Attribute, Constraint, ConstraintKind, LaunchOrder, MilliCpus, ScheduleStatus as S,
+    TaskConfig,
+};
 use crate::scheduler::engine::EngineOptions;
 use std::collections::BTreeSet;
 
@@ -237,4 +240,35 @@ fn an_order_packs_machines_full_where_taking_turns_spreads() {
         let used: BTreeSet<_> = placed.filter_map(|task| task.agent.clone()).collect();
         assert_eq!(used.len(), machines);
     }
+}
+
+#[test]
+fn a_limit_that_ends_on_one_machine_is_seen_on_the_others() {
+    let mut world = World::new(5);
+    for name in ["a", "b", "c"] {
+        let agent = world.agents.entry(AgentId::new(name)).or_default();
+        agent.attributes = vec![Attribute {
+            name: "rack".into(),
+            values: BTreeSet::from(["one".to_owned()]),
+        }];
+        world.agent_up(name);
+    }
+    let mut one_a_rack = sized("j", "preemptible", 100);
+    one_a_rack.constraints.insert(Constraint {
+        name: "rack".into(),
+        kind: ConstraintKind::Limit(1),
+    });
+    world.command(None, &create(one_a_rack, 2));
+    world.run_all();
+    assert_eq!(count(&world, "j", S::Running), 1);
+    assert_eq!(reasons(&world, "j"), ["Limit not satisfied: rack"]);
+    // The machine of that one goes away; nothing changes about the others.
+    let tables = world.tables();
+    let held: Vec<String> = tables.loaded_agents().map(ToString::to_string).collect();
+    world.agent_down(&held[0]);
+    world.pass(std::time::Duration::from_secs(80));
+    world.run_all();
+    assert_eq!(count(&world, "j", S::Lost), 1);
+    assert_eq!(count(&world, "j", S::Running), 1);
+    assert_eq!(count(&world, "j", S::Pending), 1);
 }
