@@ -109,12 +109,26 @@ impl Ports {
         self.0.iter().any(|r| (r.first..=r.last).contains(&port))
     }
 
+    /// All ports, in order.
+    pub fn all(&self) -> impl Iterator<Item = u16> + '_ {
+        self.0.iter().flat_map(|r| r.first..=r.last)
+    }
+
+    /// The port at this place of [`Ports::all`].
+    pub fn nth(&self, mut place: usize) -> Option<u16> {
+        for range in self.0.iter().filter(|r| r.first <= r.last) {
+            let size = usize::from(range.last - range.first) + 1;
+            if place < size {
+                return u16::try_from(usize::from(range.first) + place).ok();
+            }
+            place -= size;
+        }
+        None
+    }
+
     /// All ports that are not in `taken`, in order.
     pub fn free<'a>(&'a self, taken: &'a BTreeSet<u16>) -> impl Iterator<Item = u16> + 'a {
-        self.0
-            .iter()
-            .flat_map(|r| r.first..=r.last)
-            .filter(|p| !taken.contains(p))
+        self.all().filter(|p| !taken.contains(p))
     }
 }
 
@@ -167,6 +181,9 @@ mod tests {
             },
         ]);
         assert_eq!(ports.count(), 4);
+        let all: Vec<u16> = ports.all().collect();
+        let by_place: Vec<u16> = (0..10).map_while(|place| ports.nth(place)).collect();
+        assert_eq!(by_place, all);
         let free: Vec<u16> = ports.free(&BTreeSet::from([11])).collect();
         assert_eq!(free, [10, 12, 20]);
     }

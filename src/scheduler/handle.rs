@@ -406,11 +406,14 @@ impl Handle {
     }
 
     pub(super) fn publish_tables(&self, tables: Arc<Tables>) {
-        self.lock().tables = tables;
+        // Dropped when the lock is given back: what is only in the old ones takes its time to go.
+        let old = std::mem::replace(&mut self.lock().tables, tables);
+        drop(old);
     }
 
     pub(super) fn publish_view(&self, view: View) {
-        self.lock().view = Arc::new(view);
+        let old = std::mem::replace(&mut self.lock().view, Arc::new(view));
+        drop(old);
     }
 
     pub(super) fn set_ready(&self, ready: bool) {

@@ -13,7 +13,7 @@ pub mod update;
 
 pub use admin::{AdminCommand, Answered, Question, Restored, Ruling};
 pub use backups::Backups;
-pub use engine::{Effect, Engine, EngineOptions};
+pub use engine::{Effect, Engine, EngineOptions, Entry};
 pub use figures::{publish_sla, publish_slots, publish_usage};
 pub use handle::{Command, Handle, Lifecycle, NotReady, OUTDATED, SubmitError, View, request_of};
 pub use port::LogPort;

@@ -2,7 +2,9 @@
 //!
 //! **Cost.** A change of a task costs one walk down the map of tasks and touches only the indexes in which
 //! its place changes: a report that a task runs touches none, where it was once taken out of every index and
-//! put back. What a job uses is summed as its tasks come and go, or adding a job
+//! put back. What stands in a map is small or behind an `Arc`: a change copies the leaf that it falls into, with
+//! the fifteen neighbours there, and copying what sixteen machines hold, for one, was most of what giving a
+//! task to a machine took from the allocator. What a job uses is summed as its tasks come and go, or adding a job
 //! to a role would look at every task of the role. `cargo bench --bench million` spends about a fifth of the
 //! engine's time in comparing texts, ids and names, and an eighth in the allocator; those are what is left to
 //! be had here. A task takes about 820 bytes (`--bench storage`), of which its events are the largest part,
@@ -27,8 +29,8 @@ pub struct Tables {
     /// How many log entries made these tables.
     version: u64,
     tasks: OrdMap<TaskId, Arc<ScheduledTask>>,
-    jobs: OrdMap<JobKey, JobTasks>,
-    agents: OrdMap<AgentId, AgentLoad>,
+    jobs: OrdMap<JobKey, Arc<JobTasks>>,
+    agents: OrdMap<AgentId, Arc<AgentLoad>>,
     /// The agents that were ever given a task that is still kept, by the name their machine had.
     by_host: OrdMap<Arc<str>, OrdSet<AgentId>>,
     /// Tasks that ended, oldest last event first.
@@ -169,7 +171,7 @@ impl Tables {
 
     /// The tasks of a job, ended ones among them: active ones by instance, then ended ones, oldest first.
     pub fn tasks_of_job(&self, job: &JobKey) -> impl Iterator<Item = &Arc<ScheduledTask>> {
-        let ids = self.jobs.get(job).into_iter().flat_map(JobTasks::ids);
+        let ids = self.jobs.get(job).into_iter().flat_map(|job| job.ids());
         ids.filter_map(|id| self.tasks.get(id))
     }
 
@@ -218,7 +220,7 @@ impl Tables {
 
     /// What an agent was given; `None` if nothing.
     pub fn load(&self, agent: &AgentId) -> Option<&AgentLoad> {
-        let load = self.agents.get(agent);
+        let load = self.agents.get(agent).map(|load| &**load);
         load.filter(|load| !load.tasks.is_empty())
     }
 
@@ -250,13 +252,14 @@ impl Tables {
         let first = JobKey::new(role, "-", "-").ok();
         first.into_iter().flat_map(move |first| {
             let from = self.jobs.range(first..);
-            from.take_while(move |(job, _)| job.role() == role)
+            let of_role = from.take_while(move |(job, _)| job.role() == role);
+            of_role.map(|(job, tasks)| (job, &**tasks))
         })
     }
 
     /// The tasks of a job by what they are looked up for.
     pub fn job(&self, job: &JobKey) -> Option<&JobTasks> {
-        self.jobs.get(job)
+        self.jobs.get(job).map(|job| &**job)
     }
 
     /// All tasks that ended, with the time of their last event, oldest first.
@@ -578,7 +581,7 @@ impl Tables {
             }
         }
         if let Some(job) = old.filter(|_| new.is_none()).map(ScheduledTask::job)
-            && self.jobs.get(job).is_some_and(JobTasks::is_empty)
+            && self.jobs.get(job).is_some_and(|job| job.is_empty())
         {
             self.jobs.remove(job);
         }
@@ -590,6 +593,7 @@ impl Tables {
             Some(job) => job,
             None => self.jobs.entry(task.job().clone()).or_default(),
         };
+        let job = Arc::make_mut(job);
         if task.status.is_terminal() {
             let at = task.last_event_at().unwrap_or_default();
             job.ended.insert((at, id.clone()));
@@ -607,7 +611,7 @@ impl Tables {
 
     fn leave_job(&mut self, task: &ScheduledTask) {
         let id = &task.id;
-        let Some(job) = self.jobs.get_mut(task.job()) else {
+        let Some(job) = self.jobs.get_mut(task.job()).map(Arc::make_mut) else {
             return;
         };
         if task.status.is_terminal() {
@@ -630,6 +634,7 @@ impl Tables {
             Some(load) => load,
             None => self.agents.entry(agent.clone()).or_default(),
         };
+        let load = Arc::make_mut(load);
         if task.status.is_assigned() {
             load.tasks.insert(task.id.clone());
             load.used = load.used.plus(task.config.resources);
@@ -650,7 +655,7 @@ impl Tables {
         let (Some(agent), Some(host)) = (&task.agent, &task.host) else {
             return;
         };
-        let Some(load) = self.agents.get_mut(agent) else {
+        let Some(load) = self.agents.get_mut(agent).map(Arc::make_mut) else {
             return;
         };
         if task.status.is_assigned() {

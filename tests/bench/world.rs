@@ -98,9 +98,9 @@ impl World {
 
     fn collect(&mut self) {
         while let Some(effect) = self.engine.poll_effect() {
-            if let Effect::Append { ticket, payload } = effect {
+            if let Effect::Append { ticket, entry } = effect {
                 let due = figures::now() + self.latency;
-                self.under_way.push_back((due, ticket, payload));
+                self.under_way.push_back((due, ticket, entry.encode()));
             }
         }
     }

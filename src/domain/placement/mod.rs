@@ -15,6 +15,9 @@ use crate::base::rng::Rng;
 use crate::model::{NamedPorts, Ports};
 use std::collections::BTreeSet;
 
+/// How often a port is drawn blindly before all that are free are listed.
+const BLIND_DRAWS: u32 = 16;
+
 /// Gives each name a port of its own, chosen at random among those that are not taken.
 ///
 /// `None` if there are too few.
@@ -24,28 +27,70 @@ pub fn assign_ports(
     taken: impl Fn(u16) -> bool,
     rng: &mut Rng,
 ) -> Option<NamedPorts> {
-    if names.is_empty() {
-        return Some(NamedPorts::new());
-    }
-    let mut free: Vec<u16> = ports
-        .free(&BTreeSet::new())
-        .filter(|p| !taken(*p))
-        .collect();
     let mut given = NamedPorts::new();
     for name in names {
-        if free.is_empty() {
-            return None;
-        }
-        let port = free.swap_remove(rng.index(free.len()));
+        let is_free = |port: u16, given: &NamedPorts| {
+            !taken(port) && given.values().all(|other| *other != port)
+        };
+        let port = drawn(ports, rng, |port| is_free(port, &given));
+        let port = match port {
+            Some(port) => port,
+            None => {
+                let free = ports.all().filter(|port| is_free(*port, &given));
+                let free: Vec<u16> = free.collect();
+                if free.is_empty() {
+                    return None;
+                }
+                free[rng.index(free.len())]
+            }
+        };
         given.insert(name.clone(), port);
     }
     Some(given)
+}
+
+/// A port at random that is free, if one is found soon: a machine offers tens of thousands of them, and
+/// listing those took most of the time of placing tasks with ports.
+fn drawn(ports: &Ports, rng: &mut Rng, is_free: impl Fn(u16) -> bool) -> Option<u16> {
+    let count = usize::try_from(ports.count()).unwrap_or(0);
+    if count == 0 {
+        return None;
+    }
+    let mut draws = (0..BLIND_DRAWS).filter_map(|_| ports.nth(rng.index(count)));
+    draws.find(|port| is_free(*port))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::model::PortRange;
+
+    /// Every port that is free is given, and none far more often than others: drawn blindly or not.
+    #[test]
+    fn ports_are_given_at_random() {
+        let range = |first, last| PortRange { first, last };
+        let ports = Ports(vec![range(100, 109), range(200, 209)]);
+        let names = BTreeSet::from(["http".to_owned()]);
+        for free in [19, 3] {
+            let mut rng = Rng::from_seed(free);
+            let is_taken = |port: u16| u64::from(port % 100) + u64::from(port / 200) * 10 >= free;
+            let mut counts = std::collections::BTreeMap::new();
+            for _ in 0..free * 200 {
+                let given = assign_ports(&names, &ports, is_taken, &mut rng).unwrap();
+                *counts.entry(given["http"]).or_insert(0) += 1;
+            }
+            assert_eq!(counts.len() as u64, free, "{counts:?}");
+            assert!(
+                counts
+                    .keys()
+                    .all(|port| ports.contains(*port) && !is_taken(*port))
+            );
+            assert!(
+                counts.values().all(|count| (100..320).contains(count)),
+                "{counts:?}"
+            );
+        }
+    }
 
     #[test]
     fn ports_are_distinct_free_and_as_many_as_there_are_names() {

@@ -34,7 +34,7 @@ pub(super) struct Group {
 pub(super) struct Pending {
     groups: BTreeMap<u64, Group>,
     by_job: BTreeMap<JobKey, Vec<u64>>,
-    places: BTreeMap<Spread, (u64, u64)>,
+    places: Spread<(u64, u64)>,
     due: BTreeSet<(Instant, u64)>,
     next: u64,
     bucket: Bucket,
@@ -48,7 +48,7 @@ impl Pending {
         Self {
             groups: BTreeMap::new(),
             by_job: BTreeMap::new(),
-            places: BTreeMap::new(),
+            places: Spread::default(),
             due: BTreeSet::new(),
             next: 0,
             bucket: Bucket::new(attempts_per_sec),
@@ -95,13 +95,13 @@ impl Pending {
         }
         if let Some(group) = self.groups.get_mut(&id) {
             group.tasks.insert(place, task.id.clone());
-            self.places.insert(Spread::of(&task.id), (id, place));
+            self.places.insert(&task.id, (id, place));
         }
     }
 
     /// A task waits no more; gives its group, which is gone if it was the last.
     pub(super) fn remove(&mut self, task: &TaskId) -> Option<u64> {
-        let (id, place) = self.places.remove(&Spread::of(task))?;
+        let (id, place) = self.places.remove(task)?;
         let group = self.groups.get_mut(&id)?;
         group.tasks.remove(&place);
         if !group.tasks.is_empty() {

@@ -117,7 +117,7 @@ impl Engine {
                 }));
                 outbox.push(Outgoing::Restored);
             }
-            self.propose(&Record::Snapshot(chunk), tables, outbox, truncate);
+            self.propose(Record::Snapshot(chunk), tables, outbox, truncate);
         }
     }
 }

@@ -58,7 +58,7 @@ pub(super) enum TaskTimer {
 #[derive(Debug, Default)]
 pub(super) struct Timers {
     queue: BTreeMap<(Instant, u64), Timer>,
-    tasks: BTreeMap<Spread, (Instant, u64)>,
+    tasks: Spread<(Instant, u64)>,
     next: u64,
 }
 
@@ -67,7 +67,7 @@ impl Timers {
         self.next += 1;
         let key = (at, self.next);
         if let Timer::Task { task, .. } = &timer
-            && let Some(old) = self.tasks.insert(Spread::of(task), key)
+            && let Some(old) = self.tasks.insert(task, key)
         {
             self.queue.remove(&old);
         }
@@ -76,7 +76,7 @@ impl Timers {
 
     /// Drops the timer of a task.
     pub(super) fn cancel(&mut self, task: &TaskId) {
-        if let Some(key) = self.tasks.remove(&Spread::of(task)) {
+        if let Some(key) = self.tasks.remove(task) {
             self.queue.remove(&key);
         }
     }
@@ -89,7 +89,7 @@ impl Timers {
         }
         let (_, timer) = self.queue.pop_first()?;
         if let Timer::Task { task, .. } = &timer {
-            self.tasks.remove(&Spread::of(task));
+            self.tasks.remove(task);
         }
         Some(timer)
     }

@@ -452,13 +452,13 @@ impl<L: LogPort> Loop<L> {
 
     fn carry_out(&mut self, effect: Effect) -> Result<(), RunError> {
         match effect {
-            Effect::Append { ticket, payload } => {
+            Effect::Append { ticket, entry } => {
                 if let Some(ballot) = self.ballot() {
                     self.latency.proposed(clock::now(), ticket);
                     self.write(Write::Append {
                         ballot,
                         ticket,
-                        payload,
+                        entry,
                     })?;
                 }
             }

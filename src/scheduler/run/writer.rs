@@ -1,10 +1,11 @@
 //! Hands entries to the log, in order.
 //!
 //! A fiber of its own, since the log makes appenders wait for whoever receives its events, which is the
-//! scheduler's loop.
+//! scheduler's loop. What the loop need not do while it decides is done here: entries become bytes.
 
 use crate::base::{clock, stats};
 use crate::replog::{AppendError, Ballot, Position};
+use crate::scheduler::engine::Entry;
 use crate::scheduler::port::LogPort;
 use async_channel::{Receiver, Sender};
 use std::sync::Arc;
@@ -15,7 +16,7 @@ pub(super) enum Write {
     Append {
         ballot: Ballot,
         ticket: u64,
-        payload: Vec<u8>,
+        entry: Entry,
     },
     Truncate {
         ballot: Ballot,
@@ -46,8 +47,10 @@ pub(super) async fn write<L: LogPort>(
             Write::Append {
                 ballot,
                 ticket,
-                payload,
+                entry,
             } => {
+                let payload = entry.encode();
+                drop(entry);
                 if let Err(error) = log.append(ballot, ticket, payload).await {
                     refused = Some(ballot);
                     if refusals.send(Refused { ballot, error }).await.is_err() {
@@ -77,6 +80,7 @@ pub(super) async fn write<L: LogPort>(
 mod tests {
     use super::*;
     use crate::rt;
+    use crate::storage::stored::Record;
     use async_channel::bounded;
 
     /// Refuses its first entry and takes all others.
@@ -130,11 +134,16 @@ mod tests {
             ..Ballot::ZERO
         };
         for (ballot, ticket) in [(first, 1), (first, 2), (next, 3)] {
-            let payload = Vec::new();
+            let record = Record::Ops {
+                term: 1,
+                version: ticket,
+                ops: Vec::new(),
+            };
+            let entry = Entry::new(record, 1);
             let append = Write::Append {
                 ballot,
                 ticket,
-                payload,
+                entry,
             };
             writes.try_send(append).unwrap();
         }

@@ -389,9 +389,9 @@ impl Stage {
         let effects: Vec<Effect> = std::iter::from_fn(|| life.engine.poll_effect()).collect();
         for effect in effects {
             match effect {
-                Effect::Append { ticket, payload } => {
+                Effect::Append { ticket, entry } => {
                     if let Some(life) = &mut self.lives[machine] {
-                        life.to_append.push_back((ticket, payload));
+                        life.to_append.push_back((ticket, entry.encode()));
                     }
                 }
                 Effect::Ask(_) | Effect::Publish(_) | Effect::Restored | Effect::Snapshot(_) => {}

@@ -112,7 +112,9 @@ impl World {
         while let Some(effect) = self.engine.poll_effect() {
             match effect {
                 Effect::Ask(question) => self.questions.push_back(*question),
-                Effect::Append { ticket, payload } => self.appending.push_back((ticket, payload)),
+                Effect::Append { ticket, entry } => {
+                    self.appending.push_back((ticket, entry.encode()));
+                }
                 Effect::Driver(command) => self.orders.push_back(command),
                 Effect::Publish(_) => {}
                 Effect::Reply { token, result } => {
