@@ -76,6 +76,28 @@ const GETS: &[Row] = &[
     ),
     ("/apibeta", 303, "", ""),
     ("/apihelp/index.html", 200, HTML, "getTasksStatus"),
+    // pages/apiclient: its own tests
+    ("/apiclient/", 302, "", ""),
+    ("/apiclient/api.html", 200, HTML, "getTasksStatus"),
+    (
+        "/apiclient/api_types.js",
+        200,
+        "application/javascript",
+        "JobKey",
+    ),
+    (
+        "/apiclient/ReadOnlyScheduler.js",
+        200,
+        "application/javascript",
+        "getTasksStatus",
+    ),
+    (
+        "/apiclient/AuroraAdmin.js",
+        200,
+        "application/javascript",
+        "setQuota",
+    ),
+    ("/apiclient/storage.js", 404, TEXT, "404"),
     // tests/e2e/answers.rs has every method by /api and /apibeta
     ("/api", 200, "application/x-test", "None"),
     ("/scheduler", 200, HTML, "www-data"),

@@ -168,6 +168,8 @@ pub(super) fn routes(app: Shared) -> Routes {
         .options(api::options);
     server.at("/apibeta").get(api::to_help);
     server.at("/apibeta/:method").post(api::json);
+    server.at("/apiclient").get(pages::to_documentation);
+    server.at("/apiclient/:file").get(pages::file);
     server.at("/apihelp").get(pages::methods);
     server.at("/apihelp/index.html").get(pages::methods);
     server.at("/agents").get(pages::machines);

@@ -30,6 +30,25 @@ macro_rules! shape_kind {
     };
 }
 
+/// The collection that a field is.
+macro_rules! shape_doc {
+    (plain) => {
+        None
+    };
+    (opt) => {
+        None
+    };
+    (list) => {
+        Some(crate::thrift::catalog::Collection::List)
+    };
+    (set) => {
+        Some(crate::thrift::catalog::Collection::Set)
+    };
+    (map) => {
+        Some(crate::thrift::catalog::Collection::Map)
+    };
+}
+
 /// The value of a field that was never set.
 macro_rules! shape_default {
     () => {
@@ -73,6 +92,17 @@ macro_rules! thrift_struct {
         }
 
         impl crate::thrift::value::Value for $name {
+            const DOC: crate::thrift::catalog::TypeDoc =
+                crate::thrift::catalog::TypeDoc::Struct(&crate::thrift::catalog::StructDoc {
+                    rust_name: stringify!($name),
+                    is_union: false,
+                    fields: &[ $( crate::thrift::catalog::FieldDoc {
+                        id: $id,
+                        name: $idl,
+                        collection: crate::thrift::describe::shape_doc!($shape),
+                        of: <$ty as crate::thrift::value::Value>::DOC,
+                    }, )* ],
+                });
             const KIND: crate::thrift::value::Kind = crate::thrift::value::Kind::Struct;
 
             fn write(&self, out: &mut dyn crate::thrift::value::Output) {
@@ -138,6 +168,17 @@ macro_rules! thrift_union {
         }
 
         impl crate::thrift::value::Value for $name {
+            const DOC: crate::thrift::catalog::TypeDoc =
+                crate::thrift::catalog::TypeDoc::Struct(&crate::thrift::catalog::StructDoc {
+                    rust_name: stringify!($name),
+                    is_union: true,
+                    fields: &[ $( crate::thrift::catalog::FieldDoc {
+                        id: $id,
+                        name: $idl,
+                        collection: None,
+                        of: <$ty as crate::thrift::value::Value>::DOC,
+                    }, )* ],
+                });
             const KIND: crate::thrift::value::Kind = crate::thrift::value::Kind::Struct;
 
             fn write(&self, out: &mut dyn crate::thrift::value::Output) {
@@ -251,6 +292,11 @@ macro_rules! thrift_enum {
         }
 
         impl crate::thrift::value::Value for $name {
+            const DOC: crate::thrift::catalog::TypeDoc =
+                crate::thrift::catalog::TypeDoc::Enum(&crate::thrift::catalog::EnumDoc {
+                    name: stringify!($name),
+                    members: Self::MEMBERS,
+                });
             const KIND: crate::thrift::value::Kind = crate::thrift::value::Kind::I32;
 
             fn write(&self, out: &mut dyn crate::thrift::value::Output) {
@@ -284,5 +330,5 @@ macro_rules! thrift_enum {
 #[cfg(test)]
 pub(in crate::thrift) use shape_sample;
 pub(in crate::thrift) use {
-    shape_default, shape_kind, shape_type, thrift_enum, thrift_struct, thrift_union,
+    shape_default, shape_doc, shape_kind, shape_type, thrift_enum, thrift_struct, thrift_union,
 };

@@ -118,3 +118,24 @@ fn check_length(protocol: Protocol, name: &str, ours: &[u8], theirs: &[u8]) {
         assert_eq!(ours.len(), theirs.len(), "{name}");
     }
 }
+
+/// Every method has a golden answer of a running scheduler, one at least that says OK, and one of a
+/// scheduler without storage: `tests/e2e/answers.rs` compares them.
+#[test]
+fn every_method_has_golden_answers() {
+    let answers = include_str!("../../tests/fixtures/thrift/answers.txt");
+    let unready = include_str!("../../tests/fixtures/thrift/unready.txt");
+    let methods: BTreeSet<&str> = Request::METHODS.iter().copied().collect();
+    let named = |text: &'static str, code: &str| -> BTreeSet<&'static str> {
+        let lines: Vec<&str> = text.lines().collect();
+        let pairs = lines.windows(2).filter_map(|pair| {
+            let heading = pair[0].strip_prefix("## ")?;
+            pair[1].starts_with(code).then_some(heading)
+        });
+        pairs
+            .filter_map(|heading| heading.split(':').next())
+            .collect()
+    };
+    assert_eq!(named(answers, "{\"1\":{\"i32\":1}"), methods);
+    assert_eq!(named(unready, "{\"1\":{\"i32\":"), methods);
+}

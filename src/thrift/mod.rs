@@ -8,6 +8,7 @@
 //! refuse with the byte and the field at which they stopped.
 
 pub mod api;
+pub mod catalog;
 pub mod convert;
 mod describe;
 mod error;

@@ -1,6 +1,7 @@
 //! The methods of the scheduler's service: their names, arguments and who may call them.
 
 use super::api::*;
+use super::catalog::{MethodDoc, StructDoc, TypeDoc};
 use super::describe::thrift_struct;
 use super::error::ThriftError;
 use super::value::{Input, Kind, Output, Read, Value, next_field};
@@ -24,6 +25,11 @@ pub enum Access {
 pub struct NoArguments;
 
 impl Value for NoArguments {
+    const DOC: TypeDoc = TypeDoc::Struct(&StructDoc {
+        rust_name: "NoArguments",
+        is_union: false,
+        fields: &[],
+    });
     const KIND: Kind = Kind::Struct;
 
     fn write(&self, out: &mut dyn Output) {
@@ -59,6 +65,13 @@ macro_rules! service {
         impl Request {
             /// The names of all methods.
             pub const METHODS: &[&str] = &[ $( $idl, )+ ];
+
+            /// All methods, for those who read about them.
+            pub const DOCS: &[MethodDoc] = &[ $( MethodDoc {
+                name: $idl,
+                access: Access::$access,
+                arguments: <$args as Value>::DOC,
+            }, )+ ];
 
             /// The method's name.
             pub const fn name(&self) -> &'static str {

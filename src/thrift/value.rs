@@ -1,5 +1,6 @@
 //! What a value is to every encoding: the traits between the descriptions and the protocols.
 
+use super::catalog::TypeDoc;
 use super::error::ThriftError;
 
 #[cfg(test)]
@@ -178,6 +179,8 @@ pub trait Input {
 
 /// A value that every encoding can carry.
 pub trait Value: Sized {
+    /// What it is, for those who read about the interface.
+    const DOC: TypeDoc;
     /// The wire type.
     const KIND: Kind;
 
@@ -208,6 +211,7 @@ pub trait Value: Sized {
 macro_rules! primitive {
     ($($ty:ty, $kind:ident, $method:ident, $sample:expr;)+) => { $(
         impl Value for $ty {
+            const DOC: TypeDoc = TypeDoc::$kind;
             const KIND: Kind = Kind::$kind;
 
             fn write(&self, out: &mut dyn Output) {
@@ -246,6 +250,7 @@ primitive! {
 }
 
 impl Value for String {
+    const DOC: TypeDoc = TypeDoc::String;
     const KIND: Kind = Kind::String;
 
     fn write(&self, out: &mut dyn Output) {
@@ -268,6 +273,7 @@ impl Value for String {
 }
 
 impl<T: Value> Value for Box<T> {
+    const DOC: TypeDoc = T::DOC;
     const KIND: Kind = T::KIND;
 
     fn write(&self, out: &mut dyn Output) {

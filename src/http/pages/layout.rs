@@ -309,7 +309,7 @@ pub(in super::super) async fn icon(_: Request<Shared>) -> tide::Result {
     Ok(asset(ICON, "image/svg+xml"))
 }
 
-fn asset(text: &str, content_type: &str) -> Response {
+pub(super) fn asset(text: &str, content_type: &str) -> Response {
     let mut response = Response::new(200);
     response.set_body(text.as_bytes());
     response.insert_header("content-type", content_type);

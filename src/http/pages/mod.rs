@@ -3,6 +3,7 @@
 //! Each page is a function from the committed tables and the published view to markup. maud escapes
 //! every text; nothing is ever inserted raw.
 
+mod apiclient;
 mod cron;
 mod dump;
 mod figures;
@@ -16,6 +17,7 @@ mod text;
 mod update;
 mod utilization;
 
+pub(super) use apiclient::{file, to_documentation};
 pub(super) use dump::{mname_usage, struct_cron, struct_task, struct_usage};
 pub(super) use help::methods;
 pub(super) use job::{instance, job};

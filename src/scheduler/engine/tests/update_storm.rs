@@ -1,7 +1,7 @@
 //! Updates at random, with crashes: what must hold whatever happens.
 
 use super::updates::{change, pulse, settings, start, version};
-use super::world::{World, create, key};
+use super::world::{World, create, key, seeds};
 use crate::domain::update::can_go;
 use crate::model::{
     AgentId, ScheduleStatus as T, TaskId, TaskState, UpdateKey, UpdateStatus as S, UpdateStrategy,
@@ -255,17 +255,9 @@ fn storm(seed: u64, weather: Weather, events: usize) -> BTreeSet<S> {
         .collect()
 }
 
-/// The seeds of a run: more with `AURORA_LONG`.
-fn rounds() -> std::ops::Range<u64> {
-    match std::env::var("AURORA_LONG").as_deref() {
-        Ok("1") => 0..3_000,
-        Ok(_) | Err(_) => 0..60,
-    }
-}
-
 #[test]
 fn in_fair_weather_no_more_instances_are_down_than_the_update_may_have() {
-    let seen: BTreeSet<S> = rounds()
+    let seen: BTreeSet<S> = seeds(60, 3_000)
         .flat_map(|seed| storm(seed, Weather::Fair, 500))
         .collect();
     for status in [S::RolledForward, S::RolledBack, S::RollForwardPaused] {
@@ -275,7 +267,7 @@ fn in_fair_weather_no_more_instances_are_down_than_the_update_may_have() {
 
 #[test]
 fn in_foul_weather_every_update_ends() {
-    let seen: BTreeSet<S> = rounds()
+    let seen: BTreeSet<S> = seeds(60, 3_000)
         .flat_map(|seed| storm(seed, Weather::Foul, 500))
         .collect();
     for status in S::ALL {

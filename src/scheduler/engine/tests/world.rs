@@ -317,6 +317,17 @@ impl World {
     }
 }
 
+/// The seeds of a run: `few`, and `many` with `AURORA_LONG`; from `AURORA_FIRST_SEED` on, if that is set.
+pub(super) fn seeds(few: u64, many: u64) -> std::ops::Range<u64> {
+    let variable = |name: &str| std::env::var(name).ok();
+    let first = variable("AURORA_FIRST_SEED").and_then(|text| text.parse().ok());
+    let first = first.unwrap_or(0);
+    match variable("AURORA_LONG").as_deref() {
+        Some("1") => first..first + many,
+        Some(_) | None => first..first + few,
+    }
+}
+
 fn addressee(order: &DriverCommand) -> &AgentId {
     match order {
         DriverCommand::Acknowledge { agent, .. }
