@@ -117,7 +117,7 @@ pub(super) fn start(
 /// left: whoever listens at its address may join anew.
 ///
 /// One that had no other members is refused: nobody else holds what it has lost.
-fn recover_from_peers(
+pub(super) fn recover_from_peers(
     path: &Path,
     cause: DiskError,
 ) -> Result<Option<(Disk, Recovered)>, OpenError> {
