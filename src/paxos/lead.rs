@@ -179,6 +179,7 @@ impl Replica {
         learned: Position,
         answer: Answer,
     ) {
+        let own = self.acceptor.learned;
         let Role::Leader(leader) = &mut self.role else {
             return;
         };
@@ -194,7 +195,7 @@ impl Replica {
                 if leader.ballot != ballot {
                     return;
                 }
-                peer.says(Status::Voting, learned);
+                peer.says(Status::Voting, learned, own);
                 peer.accepted(first, last, next);
             }
             Answer::Progress {
@@ -203,14 +204,14 @@ impl Replica {
                 status,
             } => {
                 peer.feature_level = Some(feature_level);
-                peer.says(status, learned);
+                peer.says(status, learned, own);
                 // A replica that does not vote has nothing to refuse a newer leader with.
                 if leader.ballot == ballot && status == Status::Voting {
                     peer.round = peer.round.max(round);
                 }
             }
         }
-        peer.progressed(learned, self.acceptor.learned);
+        peer.progressed(learned, own);
         self.learn_as_leader(now);
         self.answer_reads();
         self.stream(from.id);

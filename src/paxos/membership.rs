@@ -503,7 +503,7 @@ impl Replica {
         }
         peer.feature_level = Some(level);
         peer.joins = Some(Arc::clone(&join.address));
-        peer.says(join.status, join.learned);
+        peer.says(join.status, join.learned, learned);
         peer.progressed(join.learned, learned);
         self.offer_seat(now, from, &join.address);
         if self.deadline == Instant::FAR {

@@ -135,11 +135,14 @@ impl Peer {
         }
     }
 
-    /// Takes note of whether it votes. What it was written while it did not is lost on it.
-    pub(super) fn says(&mut self, status: Status, learned: Position) {
+    /// Takes note of whether it votes. What it was written while it did not is lost on it: everything is
+    /// written again but what it has learned, and that too beyond this leader's own watermark (`own`), since
+    /// it does not count there (see [`Peer::progressed`]).
+    pub(super) fn says(&mut self, status: Status, learned: Position, own: Position) {
         let is_voting = status == Status::Voting;
         if is_voting && !self.is_voting {
-            self.sent = self.learned.unwrap_or_default().max(learned);
+            let known = self.learned.unwrap_or_default().max(learned);
+            self.sent = known.min(own);
             self.feed_to = self.feed_to.max(learned);
         }
         self.is_voting = is_voting;
@@ -222,6 +225,20 @@ mod tests {
         assert!(peer.hears(Instant::ZERO, Incarnation(1)));
         assert!(peer.ahead.is_empty());
         assert_eq!(peer.matched, Position::ZERO);
+    }
+
+    #[test]
+    fn whoever_begins_to_vote_is_written_what_it_has_learned_beyond_the_leader() {
+        let at = Position;
+        let mut peer = Peer::new(Instant::ZERO, Incarnation(0), at(4), at(4));
+        peer.says(Status::Recovering, at(2), at(4));
+        peer.sent = at(9);
+        peer.says(Status::Voting, at(8), at(4));
+        assert_eq!(peer.sent, at(4));
+        // Once it votes, what was sent stays sent.
+        peer.sent = at(9);
+        peer.says(Status::Voting, at(8), at(4));
+        assert_eq!(peer.sent, at(9));
     }
 
     #[test]

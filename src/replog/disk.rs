@@ -533,16 +533,19 @@ pub fn read_entries(
     let mut result = Ok(());
     // The run that covers `from` may begin before it.
     let start = from.0.saturating_sub(Run::VALUES_MAX as u64 - 1);
-    store.scan(
-        &stored::runs_from(Position(start)),
-        &mut |key, value| match stored::decode_run(key, value) {
+    store.scan(&stored::runs_from(Position(start)), &mut |key, value| {
+        // Of up to so many runs before it, most have ended.
+        if stored::run_bounds(key).is_some_and(|(_, ends)| ends < from) {
+            return ControlFlow::Continue(());
+        }
+        match stored::decode_run(key, value) {
             Ok(run) => merge.add(&run),
             Err(error) => {
                 result = Err(error);
                 ControlFlow::Break(())
             }
-        },
-    )?;
+        }
+    })?;
     result?;
     merge.emit_below(through.next());
     Ok(merge.entries)

@@ -172,9 +172,32 @@ fn as_bytes<S: Serializer>(bytes: &&[u8], serializer: S) -> Result<S::Ok, S::Err
 /// The key of the meta record. Sorts before every run.
 pub const META_KEY: &[u8] = b"meta";
 
-/// The key of a run: no two different runs share one, so that nothing accepted is ever overwritten.
+/// The length of a run's key: the longest that the database keeps in place of a view of the block that it
+/// was read with. A key of every block is held until a table is written, and with longer ones nearly the
+/// whole table was: 50 MB of memory in each compaction.
+const KEY_BYTES: usize = 20;
+/// The same of the first version.
+const LONG_KEY_BYTES: usize = 33;
+
+/// The key of a run: no two different runs share one, so that nothing accepted is ever overwritten. (A
+/// round belongs to one replica; the last byte of its name is there for whoever looks at a database.)
 pub fn run_key(run: &Run) -> Vec<u8> {
-    let mut key = Vec::with_capacity(33);
+    let Ok(more) = u16::try_from(run.values.len().saturating_sub(1)) else {
+        // No run of ours has so many.
+        return long_run_key(run);
+    };
+    let mut key = Vec::with_capacity(KEY_BYTES);
+    key.push(b'r');
+    key.extend_from_slice(&run.first.0.to_be_bytes());
+    key.extend_from_slice(&more.to_be_bytes());
+    key.extend_from_slice(&run.ballot.round.to_be_bytes());
+    key.push((run.ballot.replica.0 & 0xff) as u8);
+    key
+}
+
+/// The key that a run had in the first version: read, and not written any more.
+pub fn long_run_key(run: &Run) -> Vec<u8> {
+    let mut key = Vec::with_capacity(LONG_KEY_BYTES);
     key.push(b'r');
     key.extend_from_slice(&run.first.0.to_be_bytes());
     key.extend_from_slice(&run.last().0.to_be_bytes());
@@ -197,10 +220,18 @@ pub fn run_bounds(key: &[u8]) -> Option<(Position, Position)> {
         let bytes = key.get(at..at + 8)?;
         Some(Position(u64::from_be_bytes(bytes.try_into().ok()?)))
     };
-    if key.first() != Some(&b'r') || key.len() != 33 {
+    if key.first() != Some(&b'r') {
         return None;
     }
-    Some((word(1)?, word(9)?))
+    match key.len() {
+        KEY_BYTES => {
+            let first = word(1)?;
+            let more = u16::from_be_bytes(key.get(9..11)?.try_into().ok()?);
+            Some((first, Position(first.0.checked_add(u64::from(more))?)))
+        }
+        LONG_KEY_BYTES => Some((word(1)?, word(9)?)),
+        _ => None,
+    }
 }
 
 /// The hash of one record. Sums of these do not depend on the order.
@@ -453,7 +484,8 @@ pub fn decode_run(key: &[u8], bytes: &[u8]) -> Result<Run, StoredError> {
         first: Position(stored.first),
         values: values.collect(),
     };
-    if run.values.is_empty() || run_key(&run) != key {
+    let is_named = run_key(&run) == key || long_run_key(&run) == key;
+    if run.values.is_empty() || !is_named {
         return Err(StoredError::Damaged {
             what: WHAT,
             why: format!(

@@ -6,8 +6,9 @@
 //! `append_sequential_p50_ms` is that of 3 replicas, 256 B, 1 in flight. `fdatasync_probe_p50_ms` is a
 //! bare write of 4 KiB and `fdatasync` on the same file system, measured between the cases.
 //! Where etcd or ZooKeeper is installed, three of its servers take writes in turn with the case of 3 replicas,
-//! 256 B and 1,000 in flight: `etcd_3_256b_1000_inflight_per_s`, `zookeeper_...`, and
-//! `append_times_the_better_reference`.
+//! 256 B and 1,000 in flight, and one after the other: `etcd_3_256b_1000_inflight_per_s`,
+//! `etcd_sequential_mean_ms`, `zookeeper_...`, and ours in relation to the better of them:
+//! `append_times_the_better_reference`, `sequential_times_faster_than_the_better_reference`.
 //!
 //! Where the time of 3 replicas on two cores goes, 256 B and 1,000 in flight (perf, by thread): fibers 30 %, of
 //! which ChaCha20 and Poly1305 are a quarter; the writers 18 %, half of it the kernel's writing and syncing;
@@ -227,6 +228,9 @@ fn cases(dir: &Path, report: &mut Report) {
     let ours = all.median("append_3_replicas_256b_1000_inflight_per_s");
     let theirs =
         ["etcd", "zookeeper"].map(|name| all.median(&format!("{name}_3_256b_1000_inflight_per_s")));
+    let our_ms = all.median("append_sequential_mean_ms");
+    let their_ms =
+        ["etcd", "zookeeper"].map(|name| all.median(&format!("{name}_sequential_mean_ms")));
     for (name, unit, mut values) in all.0 {
         report.figure(&name, figures::median(&mut values), unit);
     }
@@ -235,6 +239,12 @@ fn cases(dir: &Path, report: &mut Report) {
         && better > 0.0
     {
         report.figure("append_times_the_better_reference", ours / better, "times");
+    }
+    if let Some(ours) = our_ms
+        && let Some(better) = their_ms.into_iter().flatten().reduce(f64::min)
+    {
+        let name = "sequential_times_faster_than_the_better_reference";
+        report.figure(name, better / ours, "times");
     }
     report.figure("fdatasync_probe_p50_ms", figures::median(&mut probed), "ms");
 }
@@ -268,23 +278,32 @@ fn round(dir: &Path, all: &mut Rounds, probed: &mut Vec<f64>) {
                 if (replicas, bytes, in_flight) == (3, 256, 1) {
                     let p50 = outcome.value("p50_ms");
                     all.add("append_sequential_p50_ms".to_owned(), p50, "ms");
+                    let mean = 1_000.0 / outcome.value("appends_per_s");
+                    all.add("append_sequential_mean_ms".to_owned(), mean, "ms");
                 }
                 probe(dir, probed);
-                if (replicas, bytes, in_flight) == (3, 256, 1000) {
-                    references(dir, seconds, all);
+                if (replicas, bytes) == (3, 256) && in_flight != 64 {
+                    references(dir, in_flight, seconds, all);
                 }
             }
         }
     }
 }
 
-fn references(dir: &Path, seconds: u64, all: &mut Rounds) {
+fn references(dir: &Path, in_flight: u64, seconds: u64, all: &mut Rounds) {
     if figures::argument("reference", 1) == 0 {
         return;
     }
+    let place = dir.join("reference");
     for store in reference::Store::installed() {
-        let per_s = store.writes_per_s(&dir.join("reference"), 256, 1000, seconds);
-        let name = format!("{}_3_256b_1000_inflight_per_s", store.name());
-        all.add(name, per_s, "1/s");
+        let name = store.name();
+        if in_flight == 1 {
+            let ms = store.write_ms(&place, 256, seconds);
+            all.add(format!("{name}_sequential_mean_ms"), ms, "ms");
+        } else {
+            let per_s = store.writes_per_s(&place, 256, in_flight, seconds);
+            let name = format!("{name}_3_256b_{in_flight}_inflight_per_s");
+            all.add(name, per_s, "1/s");
+        }
     }
 }

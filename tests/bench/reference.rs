@@ -61,12 +61,7 @@ impl Store {
     /// the others acknowledges.
     pub fn kill_to_ack_ms(self, dir: &Path) -> f64 {
         let mut cluster = self.start(dir);
-        let leader = (0..100).find_map(|_| {
-            std::thread::sleep(Duration::from_millis(100));
-            let mut ports = cluster.clients.iter();
-            ports.position(|port| self.leads(*port).unwrap_or(false))
-        });
-        let leader = leader.unwrap_or_else(|| panic!("no {} leads", self.name()));
+        let leader = self.leader_of(&cluster);
         let begun = figures::now();
         cluster.running.0[leader].kill().unwrap();
         cluster.clients.remove(leader);
@@ -80,6 +75,15 @@ impl Store {
             std::thread::sleep(Duration::from_millis(1));
         }
         begun.elapsed().as_secs_f64() * 1_000.0
+    }
+
+    fn leader_of(self, cluster: &Cluster) -> usize {
+        let leader = (0..100).find_map(|_| {
+            std::thread::sleep(Duration::from_millis(100));
+            let mut ports = cluster.clients.iter();
+            ports.position(|port| self.leads(*port).unwrap_or(false))
+        });
+        leader.unwrap_or_else(|| panic!("no {} leads", self.name()))
     }
 
     /// Whether the server there says that it leads.
@@ -126,6 +130,16 @@ impl Store {
             clients.into_iter().map(|c| c.join().unwrap()).sum()
         });
         done as f64 / begun.elapsed().as_secs_f64()
+    }
+
+    /// Milliseconds of one write after the other, on average, asked of the leader of three servers in `dir`.
+    pub fn write_ms(self, dir: &Path, bytes: usize, seconds: u64) -> f64 {
+        let cluster = self.start(dir);
+        let port = cluster.clients[self.leader_of(&cluster)];
+        let begun = figures::now();
+        let end = begun + Duration::from_secs(seconds);
+        let done = self.write(port, 1, bytes, 1, end).unwrap();
+        begun.elapsed().as_secs_f64() * 1_000.0 / done as f64
     }
 
     fn write(

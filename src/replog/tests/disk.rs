@@ -149,9 +149,15 @@ fn stored_bytes_of_version_1_stay_what_they_are() {
         .into(),
     };
     let bytes = stored::encode_run(&run);
-    let key = stored::run_key(&run);
-    let (key_hex, run_hex) = (hex(&key), hex(&bytes));
-    assert_eq!(stored::decode_run(&key, &bytes).unwrap(), run);
+    // The keys of the first version are read still.
+    let keys = [stored::long_run_key(&run), stored::run_key(&run)];
+    for key in &keys {
+        assert_eq!(stored::decode_run(key, &bytes).unwrap(), run);
+        let bounds = Some((Position(9), Position(12)));
+        assert_eq!(stored::run_bounds(key), bounds);
+    }
+    let ([long_key, key], run_hex) = (keys.map(|key| hex(&key)), hex(&bytes));
+    assert_eq!(key, KEY_V2);
     let evidence = Evidence {
         cluster: 0xabcd,
         me: ME,
@@ -161,8 +167,11 @@ fn stored_bytes_of_version_1_stay_what_they_are() {
     };
     let bytes = evidence.encode();
     assert_eq!(Evidence::decode(&bytes).unwrap(), evidence);
-    assert_eq!([meta_hex, key_hex, run_hex, hex(&bytes)], GOLDEN_V1);
+    assert_eq!([meta_hex, long_key, run_hex, hex(&bytes)], GOLDEN_V1);
 }
+
+/// The second version of a run's key.
+const KEY_V2: &str = "7200000000000000090003000000000000000334";
 
 /// The meta record, a run's key, a run and an evidence slot. Never changed: a newer version is
 /// added.
@@ -322,6 +331,63 @@ fn whatever_is_missing_or_changed_is_found_when_opening() {
     changed.insert(META_KEY.to_vec(), meta.encode());
     assert!(refused(changed), "another meta record");
     assert!(!refused(whole), "the evidence itself is unharmed");
+}
+
+#[test]
+fn a_log_whose_runs_have_the_keys_of_the_first_version_goes_on() {
+    let scratch = Scratch::new();
+    let store = fresh(&scratch);
+    let (mut disk, _) = open(&scratch, &store).unwrap();
+    for first in [1, 3, 5] {
+        disk.commit([Record::Run(run(1, first, &[1, 2]))]).unwrap();
+    }
+    disk.commit([Record::Promise(ballot(1)), Record::Learned(Position(4))])
+        .unwrap();
+    drop(disk);
+    let mut map = std::mem::take(&mut *store.map.lock().unwrap());
+    let mut meta = Meta::decode(&map.remove(META_KEY).unwrap()).unwrap();
+    let mut old = BTreeMap::new();
+    meta.hash = 0;
+    for (key, value) in map {
+        let run = stored::decode_run(&key, &value).unwrap();
+        let key = stored::long_run_key(&run);
+        meta.hash = meta.hash.wrapping_add(stored::hash(&key, &value));
+        old.insert(key, value);
+    }
+    meta.sequence += 1;
+    let value = meta.encode();
+    let evidence = Evidence {
+        cluster: meta.configuration.cluster,
+        me: meta.me,
+        promised: meta.promised,
+        sequence: meta.sequence,
+        hash: stored::hash(META_KEY, &value),
+    };
+    old.insert(META_KEY.to_vec(), value);
+    *store.map.lock().unwrap() = old;
+    let path = scratch.path().join("evidence");
+    let file = EvidenceFile::open(&path).unwrap();
+    file.newest().unwrap();
+    file.write(&evidence).unwrap();
+    drop(file);
+    let (mut disk, recovered) = open(&scratch, &store).unwrap();
+    assert_eq!(recovered.accepted, [run(1, 5, &[1, 2])]);
+    // Also what is written again.
+    for first in [5, 7] {
+        disk.commit([Record::Run(run(1, first, &[1, 2]))]).unwrap();
+    }
+    disk.commit([Record::Learned(Position(8))]).unwrap();
+    let entries = disk::read_entries(store.as_ref(), Position(1), Position(8), usize::MAX);
+    assert_eq!(entries.unwrap().len(), 8);
+    disk.commit([Record::First(Position(7))]).unwrap();
+    while disk.needs_sweep() {
+        disk.sweep().unwrap();
+    }
+    drop(disk);
+    let kept: Vec<_> = store.map.lock().unwrap().keys().cloned().collect();
+    let wanted = [META_KEY.to_vec(), stored::run_key(&run(1, 7, &[1, 2]))];
+    assert_eq!(kept, wanted);
+    open(&scratch, &store).unwrap();
 }
 
 #[test]

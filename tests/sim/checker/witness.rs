@@ -22,6 +22,15 @@ struct Durable {
     accepted: BTreeMap<Position, Ballot>,
 }
 
+/// Forgets everything up to `last`. Of many entries few are dropped at a time.
+fn drop_through(last: Position, entries: &mut BTreeMap<Position, Ballot>) {
+    while let Some(first) = entries.first_entry()
+        && *first.key() <= last
+    {
+        first.remove();
+    }
+}
+
 impl Witness {
     /// The disk has said that these are durable.
     pub fn persisted(&mut self, records: &[Record]) {
@@ -32,9 +41,8 @@ impl Witness {
                 }
                 Record::Learned(learned) => {
                     self.durable.learned = self.durable.learned.max(*learned);
-                    let kept = Position(self.durable.learned.0 + 1);
-                    self.durable.accepted = self.durable.accepted.split_off(&kept);
-                    self.acknowledged = self.acknowledged.split_off(&kept);
+                    drop_through(self.durable.learned, &mut self.durable.accepted);
+                    drop_through(self.durable.learned, &mut self.acknowledged);
                 }
                 Record::Run(run) => {
                     for at in run.first.0..=run.last().0 {
