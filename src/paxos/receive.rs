@@ -48,8 +48,13 @@ impl Replica {
             Body::Write { run, .. } => self.is_of_this_ensemble(run),
             _ => true,
         };
-        round <= self.seen.round.saturating_add(u64::from(u32::MAX)) && is_bounded
+        let highest = self.seen.round.saturating_add(u64::from(u32::MAX));
+        round <= highest.max(Self::ROUNDS_BEGIN_BELOW) && is_bounded
     }
+
+    /// Rounds of a new log begin at the time in milliseconds. One that knows nothing yet, or whose own log
+    /// was made long before, hears of rounds that began so much later: this is the year 2527.
+    const ROUNDS_BEGIN_BELOW: u64 = 1 << 44;
 
     /// Whether every configuration in a run may follow the present one. Entries of another ensemble
     /// would replace this one's.

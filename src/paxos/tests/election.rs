@@ -92,6 +92,34 @@ fn a_rejected_candidate_stands_again_above_the_ballot_it_was_told() {
 }
 
 #[test]
+fn whoever_knows_nothing_believes_rounds_that_began_at_the_time_and_none_beyond_reason() {
+    // So much is the time in milliseconds by now; a log that is made anew begins there.
+    let time = 1_800_000_000_000;
+    let fresh = || {
+        Driven::new(Recovered {
+            status: Status::Recovering,
+            ..recovered(&[1])
+        })
+    };
+    let heartbeat = Body::Heartbeat {
+        learned: Position::ZERO,
+        round: 0,
+    };
+    let is_answered = |driven: &mut Driven, round| {
+        let effects = driven.hear(2, ballot(round, 2), heartbeat.clone());
+        !sent(&effects).is_empty()
+    };
+    assert!(is_answered(&mut fresh(), time));
+    assert!(!is_answered(&mut fresh(), time * 1_000));
+    assert!(!is_answered(&mut fresh(), u64::MAX));
+    // And from there on they rise by elections.
+    let mut driven = fresh();
+    assert!(is_answered(&mut driven, 1 << 44));
+    assert!(is_answered(&mut driven, (1 << 44) + u64::from(u32::MAX)));
+    assert!(!is_answered(&mut driven, 1 << 46));
+}
+
+#[test]
 fn votes_of_strangers_and_of_older_incarnations_do_not_count() {
     let (mut driven, _) = candidate_of_three();
     let promise = Body::Promise {
