@@ -232,7 +232,7 @@ fn start_zookeeper(dir: &Path) -> Cluster {
         fs::write(&config, text).unwrap();
         let mut command = Command::new("java");
         command
-            .args(["-Xmx512m", "-cp", "/usr/share/java/*"])
+            .args(["-Xmx512m", "-cp", "/usr/share/java/zookeeper.jar"])
             .arg("org.apache.zookeeper.server.quorum.QuorumPeerMain")
             .arg(&config);
         spawn(&mut command, &dir.join(format!("s{index}.log")))
@@ -250,7 +250,8 @@ fn connect(port: u16) -> io::Result<TcpStream> {
     Ok(stream)
 }
 
-/// Keeps `window` writes in flight until `end`; gives how many were acknowledged.
+/// Keeps `window` writes in flight until `end`, and writes once in any case: to connect may take longer.
+/// Gives how many were acknowledged.
 fn drive(
     window: u64,
     end: Instant,
@@ -258,8 +259,8 @@ fn drive(
     mut answered: impl FnMut() -> io::Result<()>,
 ) -> io::Result<u64> {
     let (mut sent, mut done) = (0, 0);
-    while done < sent || figures::now() < end {
-        while sent - done < window && figures::now() < end {
+    while done < sent || sent == 0 || figures::now() < end {
+        while sent - done < window && (sent == 0 || figures::now() < end) {
             sent += 1;
             send(sent)?;
         }
