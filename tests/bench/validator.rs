@@ -9,13 +9,14 @@
 //!   given twice;
 //! - every demand of a task holds for its machine when it is given to it: values, negated values, and
 //!   limits, counting the job's tasks that hold machines at that moment;
+//! - no machine that is out of service is given any;
 //! - an instance of a job has one task that has not ended;
 //! - the production work of a role on shared machines stays within its quota when work is added.
 
 use aurora::driver::AgentOffer;
 use aurora::model::{
-    Attribute, ConstraintKind, JobKey, MilliCpus, Resources, ScheduleStatus as S, ScheduledTask,
-    TaskConfig, TaskEvent, TaskId,
+    Attribute, ConstraintKind, JobKey, MaintenanceMode, MilliCpus, Resources, ScheduleStatus as S,
+    ScheduledTask, TaskConfig, TaskEvent, TaskId,
 };
 use aurora::storage::Op;
 use aurora::storage::stored::{Record, decode};
@@ -115,6 +116,7 @@ struct Machine {
     attributes: Vec<Attribute>,
     used: Resources,
     ports: BTreeSet<u16>,
+    mode: MaintenanceMode,
 }
 
 impl Machine {
@@ -154,6 +156,7 @@ impl Validator {
             attributes: offer.attributes,
             used: Resources::default(),
             ports: BTreeSet::new(),
+            mode: MaintenanceMode::None,
         };
         self.machines.insert(offer.host, machine);
     }
@@ -241,6 +244,7 @@ impl Validator {
             Op::SetHost(host) => {
                 if let Some(machine) = self.machines.get_mut(&host.host) {
                     machine.attributes.clone_from(&host.attributes);
+                    machine.mode = host.mode;
                 }
             }
             _ => {}
@@ -310,6 +314,9 @@ impl Validator {
         };
         machine.used = machine.used.plus(need(&config));
         let mut faults = Vec::new();
+        if [MaintenanceMode::Draining, MaintenanceMode::Drained].contains(&machine.mode) {
+            faults.push(format!("{id} is given to {host}, which is out of service"));
+        }
         if !machine.total.fits(&machine.used) {
             let (used, total) = (machine.used, machine.total);
             faults.push(format!("{host} has {total:?} and gives {used:?}"));

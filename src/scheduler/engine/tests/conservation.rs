@@ -5,9 +5,11 @@
 
 use super::world::{World, config, create, key, kill, seeds};
 use crate::base::rng::Rng;
+use crate::domain::placement::OfferOrder;
 use crate::model::{
-    AgentId, Attribute, Constraint, ConstraintKind, MilliCpus, PortRange, Ports, Resources,
-    ScheduleStatus as S, TaskConfig, TaskState,
+    AgentId, Attribute, Constraint, ConstraintKind, HostAttributes, MaintenanceMode, MilliCpus,
+    PortRange, Ports, Resources, ScheduleStatus as S, ScheduledTask, SlaPolicy, TaskConfig,
+    TaskState,
 };
 use crate::scheduler::admin::AdminCommand;
 use crate::scheduler::handle::Command;
@@ -55,7 +57,15 @@ impl Cluster {
     fn new(seed: u64) -> Self {
         let mut rng = Rng::from_seed(seed ^ 0x5ca1e);
         let portion = [1, 5, 1_000][rng.index(3)];
-        let mut world = World::with(seed, |options| options.max_tasks_per_attempt = portion);
+        let order = ["RANDOM", "CPU", "MEMORY,CPU,RANDOM"][rng.index(3)];
+        let order = OfferOrder::parse(order).unwrap();
+        let mut world = World::with(seed, |options| {
+            options.max_tasks_per_attempt = portion;
+            options.offer_order = order;
+            options.preemption_initial_delay = Some(Duration::from_secs(1));
+            options.preemption_interval = Duration::from_secs(1);
+            options.preemption_delay = Duration::from_secs(3);
+        });
         let mut names = Vec::new();
         for number in 0..3 + rng.index(10) {
             let name = format!("m{number}");
@@ -108,6 +118,10 @@ impl Cluster {
         config(&name, |config| {
             config.resources.cpus = MilliCpus(100 * (1 + rng.below(12) as i64));
             config.production = rng.one_in(3);
+            if config.production {
+                config.tier = Some("preferred".into());
+            }
+            config.priority = rng.below(3) as i32;
             for _ in 0..rng.below(3) {
                 config.constraints.insert(match rng.below(6) {
                     0 => limit("host", 1 + rng.below(3) as i32),
@@ -123,7 +137,18 @@ impl Cluster {
 
     fn any_command(&mut self) -> Command {
         let name = format!("j{}", self.world.rng.below(8));
-        match self.world.rng.below(10) {
+        let hosts = BTreeSet::from([self.names[self.world.rng.index(self.names.len())].clone()]);
+        match self.world.rng.below(14) {
+            10 => Command::Admin(AdminCommand::DrainHosts {
+                hosts,
+                default_policy: SlaPolicy::Percentage {
+                    milli_percent: 0,
+                    duration_secs: 0,
+                },
+                timeout_secs: 0,
+            }),
+            11 | 12 => Command::Admin(AdminCommand::EndMaintenance { hosts }),
+            13 => Command::Admin(AdminCommand::StartMaintenance { hosts }),
             0 => kill(&name),
             1 => Command::RestartShards {
                 job: key(&name),
@@ -223,7 +248,7 @@ impl Cluster {
 
 #[test]
 fn whatever_is_generated_nothing_is_sold_twice_and_every_demand_holds() {
-    let (mut checked, mut waiting, mut ended) = (0, 0, 0);
+    let (mut checked, mut waiting, mut ended, mut made_room) = (0, 0, 0, 0);
     for seed in seeds(60, 2_000) {
         let mut cluster = Cluster::new(seed);
         for _ in 0..800 {
@@ -244,9 +269,16 @@ fn whatever_is_generated_nothing_is_sold_twice_and_every_demand_holds() {
         checked += validator.checked();
         waiting += tables.count(S::Pending);
         ended += tables.ended().count();
+        let moved = |task: &&Arc<_>| was(task, S::Preempting) || was(task, S::Draining);
+        made_room += tables.tasks().filter(moved).count();
     }
     // Histories in which there is always room, or nothing ends, are no test of this.
-    assert!(checked > 1_000 && waiting > 100 && ended > 100);
+    assert!(checked > 1_000 && waiting > 100 && ended > 100 && made_room > 50);
+}
+
+/// Whether a task was ever in this state.
+fn was(task: &ScheduledTask, status: S) -> bool {
+    task.events.iter().any(|event| event.status == status)
 }
 
 /// The log of a small cluster with work of every kind.
@@ -346,6 +378,21 @@ fn the_validator_notices() {
         let at = position(ops, |op| matches!(op, Op::Assign { .. }));
         if let Op::Assign { host, .. } = &mut ops[at] {
             *host = "nowhere".into();
+        }
+    });
+    says("out of service", |ops| {
+        let at = position(ops, |op| matches!(op, Op::Assign { .. }));
+        let Op::Assign { host, .. } = ops[at].clone() else {
+            return;
+        };
+        let known = position(
+            ops,
+            |op| matches!(op, Op::SetHost(known) if *known.host == *host),
+        );
+        if let Op::SetHost(known) = ops[known].clone() {
+            let mut drained = HostAttributes::clone(&known);
+            drained.mode = MaintenanceMode::Drained;
+            ops.insert(at, Op::SetHost(Arc::new(drained)));
         }
     });
     says("goes from ASSIGNED to PENDING", |ops| {
