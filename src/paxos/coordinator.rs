@@ -201,12 +201,14 @@ pub(super) struct Leader {
 }
 
 /// A term that is given to another replica.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct HandOver {
     /// When it is given up, and this replica goes on leading.
     pub(super) until: Instant,
     /// Who has been told to stand for election.
-    pub(super) told: Option<ReplicaId>,
+    pub(super) told: BTreeSet<ReplicaId>,
+    /// When the next one is told: those told so far may not be ready to lead.
+    pub(super) next: Instant,
 }
 
 impl Leader {

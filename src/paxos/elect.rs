@@ -51,13 +51,16 @@ impl Replica {
         let led = self.leader.is_some_and(|ballot| ballot.replica == peer);
         if led && peer != self.me.id && matches!(self.role, Role::Follower) {
             self.set_leader(None);
-            // Not at once, so that the followers do not all stand together.
-            let heartbeat = self.options.timing.heartbeat;
-            self.deadline = self
-                .deadline
-                .min(now + rng.duration(heartbeat / 10, heartbeat));
+            self.stand_soon(now, rng);
         }
         self.settle(now, rng);
+    }
+
+    /// Nobody leads. Stands not at once, so that the followers do not all stand together.
+    pub(super) fn stand_soon(&mut self, now: Instant, rng: &mut Rng) {
+        let heartbeat = self.options.timing.heartbeat;
+        let wait = rng.duration(heartbeat / 10, heartbeat);
+        self.deadline = self.deadline.min(now + wait);
     }
 
     /// How long a leader may be silent.
@@ -82,11 +85,13 @@ impl Replica {
     }
 
     /// Whether this replica may lead: it votes, it has a seat in the newest configuration it knows,
-    /// and has learned the entry that brought it, hence all configurations before it.
+    /// and has learned the entry that brought it, hence all configurations before it; and its owner is
+    /// ready.
     ///
     /// A program that cannot read what the ensemble writes accepts it, but does not lead.
     pub(super) fn may_stand(&self) -> bool {
         self.acceptor.status == Status::Voting
+            && self.is_warm
             && (self.configuration().counts(self.me) || mistake::is_on("stand-without-a-seat"))
             && self.acceptor.learned >= self.configured.position
             && self.configuration().feature_level <= self.options.feature_level

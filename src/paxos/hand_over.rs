@@ -6,29 +6,35 @@ use super::message::Body;
 use super::replica::Replica;
 use crate::base::clock::Instant;
 use crate::base::rng::Rng;
+use std::collections::BTreeSet;
 
 impl Replica {
     /// Takes no more proposals, waits for those in flight, and tells the replica that is furthest to
-    /// stand for election at once. False if there is nobody to hand over to.
+    /// stand for election at once; if it does not, because it is not ready or was not reached, the next.
+    /// False if there is nobody to hand over to.
     ///
     /// The term ends by [`super::Effect::Discarded`] when the other stands. If it has not after two
     /// election timeouts, this replica goes on leading.
     pub fn hand_over(&mut self, now: Instant, rng: &mut Rng) -> bool {
         let until = now + self.options.timing.election * 2;
-        let has_heir = self.leading().is_some() && self.heir(now).is_some();
+        let has_heir = self.leading().is_some() && self.heir(now, &BTreeSet::new()).is_some();
         if let Role::Leader(leader) = &mut self.role
             && has_heir
             && leader.hand_over.is_none()
         {
             leader.change = None;
-            leader.hand_over = Some(HandOver { until, told: None });
+            leader.hand_over = Some(HandOver {
+                until,
+                told: BTreeSet::new(),
+                next: now,
+            });
         }
         self.settle(now, rng);
         has_heir
     }
 
-    /// The member that can lead soonest.
-    fn heir(&self, now: Instant) -> Option<ReplicaId> {
+    /// The member that can lead soonest, other than `told`.
+    fn heir(&self, now: Instant, told: &BTreeSet<ReplicaId>) -> Option<ReplicaId> {
         let Role::Leader(leader) = &self.role else {
             return None;
         };
@@ -37,6 +43,7 @@ impl Replica {
         let peers = leader.peers.iter().filter(|(id, peer)| {
             let seat = configuration.members.get(id);
             **id != self.me.id
+                && !told.contains(id)
                 && seat.is_some_and(|seat| seat.incarnation == peer.incarnation)
                 && peer.is_voting
                 && now.since(peer.heard) < patience
@@ -52,7 +59,10 @@ impl Replica {
         if leader.hand_over.is_none() && self.configured.configuration.counts(self.me) {
             return;
         }
-        let heir = self.heir(now);
+        let none = BTreeSet::new();
+        let told = leader.hand_over.as_ref().map_or(&none, |h| &h.told);
+        let heir = self.heir(now, told);
+        let patience = self.options.timing.heartbeat * 2;
         let Role::Leader(leader) = &mut self.role else {
             return;
         };
@@ -77,11 +87,13 @@ impl Replica {
         };
         if now >= hand_over.until {
             leader.hand_over = None;
-        } else if hand_over.told.is_none() && is_drained {
-            hand_over.told = heir;
-            if let Some(heir) = heir {
-                self.send(heir, ballot, Body::TimeoutNow);
-            }
+        } else if now >= hand_over.next
+            && is_drained
+            && let Some(heir) = heir
+        {
+            hand_over.told.insert(heir);
+            hand_over.next = now + patience;
+            self.send(heir, ballot, Body::TimeoutNow);
         }
     }
 

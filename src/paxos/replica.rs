@@ -120,6 +120,8 @@ pub struct Replica {
     /// Random in each life of the process.
     pub(super) nonce: u64,
     pub(super) acceptor: Acceptor,
+    /// Whether the owner could lead at once: see [`Replica::set_warm`].
+    pub(super) is_warm: bool,
     pub(super) role: Role,
     /// The highest ballot met anywhere: the next candidacy goes above it.
     pub(super) seen: Ballot,
@@ -184,6 +186,7 @@ impl Replica {
             nonce: 0,
             seen: acceptor.promised,
             acceptor,
+            is_warm: true,
             role: Role::Follower,
             has_stood_again: false,
             restarts: false,
@@ -224,6 +227,27 @@ impl Replica {
             self.ask_to_join();
         } else if self.is_alone() && self.may_stand() {
             self.campaign(now, rng);
+        }
+        self.settle(now, rng);
+    }
+
+    /// Tells whether the owner has what it takes to lead at once: it has taken what it was given. A replica
+    /// votes and accepts all the same, but does not stand for election while its owner is behind: another
+    /// one may be ready, and if none is, the first that becomes so stands.
+    ///
+    /// They are taken for ready until something else is said.
+    pub fn set_warm(&mut self, now: Instant, is_warm: bool, rng: &mut Rng) {
+        let becomes_warm = is_warm && !self.is_warm;
+        self.is_warm = is_warm;
+        if !becomes_warm {
+            return;
+        }
+        if self.leader.is_none() && matches!(self.role, Role::Follower) && self.may_stand() {
+            if self.is_alone() {
+                self.campaign(now, rng);
+            } else {
+                self.stand_soon(now, rng);
+            }
         }
         self.settle(now, rng);
     }
@@ -312,6 +336,11 @@ impl Replica {
     /// The watermark: everything up to here is chosen and held.
     pub fn learned(&self) -> Position {
         self.acceptor.learned
+    }
+
+    /// Everything up to here can be read back from the disk.
+    pub fn readable(&self) -> Position {
+        self.readable
     }
 
     /// The last position that holds anything.

@@ -61,6 +61,8 @@ pub struct Process {
     /// What was proposed under the present ballot and is not learned.
     pub in_flight: VecDeque<(Position, EntryId)>,
     pub leading: Option<Ballot>,
+    /// Whether its owner is not ready to lead yet: it must not.
+    pub is_cold: bool,
     /// Reads under way: what was acknowledged when they were asked for.
     pub reads: BTreeMap<u64, Position>,
     /// Ballots that it has led and lost.

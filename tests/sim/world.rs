@@ -40,6 +40,8 @@ pub enum Event {
     Form,
     /// A deadline may have passed.
     Timer { machine: usize, boot: u64 },
+    /// The owner of a replica has taken what it was given at the start.
+    Warm { machine: usize, boot: u64 },
     /// A process starts, if none runs.
     Start { machine: usize },
     /// A client does something.
@@ -226,7 +228,8 @@ impl World {
             Event::Deliver { to: machine, .. }
             | Event::Synced { machine, .. }
             | Event::Gone { machine, .. }
-            | Event::Timer { machine, .. } => Some(*machine),
+            | Event::Timer { machine, .. }
+            | Event::Warm { machine, .. } => Some(*machine),
             _ => None,
         };
         if let Some(machine) = concerned
@@ -260,6 +263,7 @@ impl World {
             }
             Event::Form => self.form(),
             Event::Timer { machine, boot } => self.timer(machine, boot),
+            Event::Warm { machine, boot } => self.warm(machine, boot),
             Event::Start { machine } => self.start(machine),
             Event::Load => self.load(),
             Event::Trouble => self.make_trouble(),
@@ -401,6 +405,10 @@ impl World {
             }
             Effect::Leading { ballot } => {
                 trace!(self, "{machine} leads under {ballot}");
+                assert!(
+                    !process.is_cold,
+                    "{machine} leads before its owner is ready"
+                );
                 let id = self.machines[machine].id();
                 self.ledger.leads(id, ballot, process.given);
                 process.leading = Some(ballot);
@@ -668,11 +676,40 @@ impl World {
             news,
             in_flight: VecDeque::new(),
             leading: None,
+            is_cold: false,
             reads: BTreeMap::new(),
             stale: Vec::new(),
             timer: None,
         });
+        self.cool(index);
         self.call(index, Replica::start);
+    }
+
+    /// The owner of a replica that starts may take its time. It is drawn apart, so that it leaves what the
+    /// seed decides otherwise as it is.
+    fn cool(&mut self, machine: usize) {
+        let boot = self.machines[machine].boot;
+        let mut rng = Rng::from_seed(self.plan.seed ^ (boot << 32) ^ ((machine as u64) << 56));
+        if !rng.one_in(3) {
+            return;
+        }
+        let wait = rng.duration(Duration::ZERO, Duration::from_secs(1));
+        if let Some(process) = &mut self.machines[machine].process {
+            process.is_cold = true;
+        }
+        self.call(machine, |core, now, rng| core.set_warm(now, false, rng));
+        self.after(wait, Event::Warm { machine, boot });
+    }
+
+    fn warm(&mut self, machine: usize, boot: u64) {
+        if boot != self.machines[machine].boot {
+            return;
+        }
+        if let Some(process) = &mut self.machines[machine].process {
+            trace!(self, "{machine} is ready to lead");
+            process.is_cold = false;
+        }
+        self.call(machine, |core, now, rng| core.set_warm(now, true, rng));
     }
 
     /// Reads back every learned entry, as a starting log gives them again to its owner.

@@ -7,6 +7,8 @@ mod ensemble;
 mod leading;
 mod membership;
 mod reads;
+mod seats;
+mod warm;
 
 use super::acceptor::Acceptor;
 use super::*;

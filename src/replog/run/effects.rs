@@ -1,8 +1,8 @@
 //! Carrying out what the core asks for.
 
-use super::{End, READ_BYTES, READS_MAX, ReadDone, Runner, Wanted};
+use super::{End, READ_BYTES, READS_MAX, ReadDone, Reader, Runner, Wanted};
 use crate::base::clock;
-use crate::paxos::{Effect, Record, Run, Value};
+use crate::paxos::{Effect, Position, Record, Run, Value};
 use crate::replog::disk;
 use crate::replog::handle::LogEvent;
 use crate::replog::wire::Pulse;
@@ -65,7 +65,14 @@ impl Runner {
                     }
                 }
                 Effect::Settled { .. } => self.settled(),
-                Effect::Skipped { first } => self.outbox.push_back(LogEvent::Skipped { first }),
+                Effect::Skipped { first } => {
+                    if let Some(replay) = &mut self.replay {
+                        replay.skip(first);
+                    }
+                    self.outbox.push_back(LogEvent::Skipped { first });
+                }
+                // While it is replaying its owner is told of nothing else.
+                Effect::Status(_) if self.replay.is_some() => {}
                 Effect::Status(status) => {
                     self.show(status);
                     self.outbox.push_back(LogEvent::Status(status));
@@ -114,7 +121,8 @@ impl Runner {
                 });
                 let runs = read.await.map(Run::collect);
                 let runs = runs.map_err(|error| error.to_string());
-                if tell.send(ReadDone { peer, runs }).await.is_err() {
+                let reader = Reader::Peer(peer);
+                if tell.send(ReadDone { reader, runs }).await.is_err() {
                     log::debug!("the log is closed");
                 }
             };
@@ -146,29 +154,25 @@ impl Runner {
     }
 
     /// Gives learned entries to the receiver, those that are its owner's.
-    pub(super) fn give(&mut self, run: &Run) {
-        for (value, position) in run.values.iter().zip(run.first.0..) {
-            let position = crate::paxos::Position(position);
-            let mut ticket = None;
-            while let Some((waiting, mine)) = self.in_flight.front().copied()
+    fn give(&mut self, run: &Run) {
+        let (in_flight, outbox) = (&mut self.in_flight, &mut self.outbox);
+        let replay = &mut self.replay;
+        events_of(run, |position, mut event| {
+            while let Some((waiting, mine)) = in_flight.front().copied()
                 && waiting <= position
             {
-                self.in_flight.pop_front();
-                if waiting == position {
-                    ticket = Some(mine);
+                in_flight.pop_front();
+                if waiting == position
+                    && let LogEvent::Learned { ticket, .. } = &mut event
+                {
+                    *ticket = Some(mine);
                 }
             }
-            match value {
-                Value::Append(payload) => self.outbox.push_back(LogEvent::Learned {
-                    position,
-                    ballot: run.ballot,
-                    ticket,
-                    payload: Arc::clone(payload),
-                }),
-                // The log's own.
-                Value::Configure(_) | Value::Nop | Value::Truncate { .. } => {}
+            match replay {
+                Some(replay) => replay.learned(position, event),
+                None => outbox.push_back(event),
             }
-        }
+        });
     }
 
     /// Shows how the replica is, to whoever holds a handle and to the peers.
@@ -204,6 +208,26 @@ impl Runner {
             first: self.core.first(),
             learned: self.core.learned(),
             end: self.core.end(),
+        }
+    }
+}
+
+/// Gives the entries of a run that are the owner's.
+pub(super) fn events_of(run: &Run, mut give: impl FnMut(Position, LogEvent)) {
+    for (value, position) in run.values.iter().zip(run.first.0..) {
+        let position = Position(position);
+        match value {
+            Value::Append(payload) => give(
+                position,
+                LogEvent::Learned {
+                    position,
+                    ballot: run.ballot,
+                    ticket: None,
+                    payload: Arc::clone(payload),
+                },
+            ),
+            // The log's own.
+            Value::Configure(_) | Value::Nop | Value::Truncate { .. } => {}
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Waiting, and telling the core what has happened.
 
 use super::members;
-use super::{End, OUTBOX_MAX, ReadDone, Runner, Wires};
+use super::{End, OUTBOX_MAX, ReadDone, Reader, Runner, Wires};
 use crate::base::clock;
 use crate::paxos::{Message, ProposeError, Run, Value};
 use crate::replog::handle::Command;
@@ -152,13 +152,17 @@ impl Runner {
     }
 
     fn has_read(&mut self, done: ReadDone) -> Option<End> {
-        self.reading -= 1;
-        match done.runs {
-            Ok(runs) => {
-                self.core.handle_read(done.peer, runs);
+        let runs = match done.runs {
+            Ok(runs) => runs,
+            Err(reason) => return Some(End::Poisoned(reason)),
+        };
+        match done.reader {
+            Reader::Owner(from) => self.has_read_again(from, &runs),
+            Reader::Peer(peer) => {
+                self.reading -= 1;
+                self.core.handle_read(peer, runs);
                 None
             }
-            Err(reason) => Some(End::Poisoned(reason)),
         }
     }
 
@@ -215,11 +219,17 @@ impl Runner {
     }
 
     fn takes_commands(&self) -> bool {
-        self.core.has_room() && self.outbox.len() < OUTBOX_MAX && !self.is_writer_busy()
+        self.core.has_room() && !self.is_outbox_full() && !self.is_writer_busy()
     }
 
     fn takes_entries(&self) -> bool {
-        self.outbox.len() < OUTBOX_MAX && !self.is_writer_busy()
+        !self.is_outbox_full() && !self.is_writer_busy()
+    }
+
+    /// Whether the owner has to take events before there are more. A replay is no reason to wait: it fills
+    /// the outbox by itself, and bounds what is learned meanwhile.
+    fn is_outbox_full(&self) -> bool {
+        self.replay.is_none() && self.outbox.len() >= OUTBOX_MAX
     }
 
     /// The command that came behind the last proposal and was no part of it, if its turn has come.

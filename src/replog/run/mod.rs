@@ -1,23 +1,25 @@
 //! The loop: feeds the core, carries out what it asks for, and passes events on.
 //!
 //! `effects` carries out, `inputs` waits and feeds, `members` looks after the ensemble: forming it,
-//! inviting and changing its members, ending when the other replicas refuse this one.
+//! inviting and changing its members, ending when the other replicas refuse this one. `replay` gives the
+//! owner again, at the start, what was learned before.
 
 mod change;
 mod effects;
 mod empty;
 mod inputs;
 mod members;
+mod replay;
 
 pub use empty::Empty;
 pub use members::Members;
 
-use super::disk::{self, Disk};
+use super::disk::Disk;
 use super::handle::{Command, Commands, LogEvent, ReplicaStatus, Shared};
 use super::peers::{Network, PeerEvent};
 use super::store::Store;
 use super::writer::{self, Done, JOBS_MAX, Job};
-use crate::base::clock;
+use crate::base::clock::{self, Instant};
 use crate::base::rng::Rng;
 use crate::net::listener::Incoming;
 use crate::paxos::{
@@ -69,10 +71,17 @@ pub struct Wires {
     pub incoming: Receiver<Incoming>,
 }
 
-/// What has been read for a peer.
+/// What has been read.
 struct ReadDone {
-    peer: ReplicaId,
+    reader: Reader,
     runs: Result<Vec<Run>, String>,
+}
+
+/// For whom something is read.
+enum Reader {
+    /// The owner of this replica, from this position on.
+    Owner(Position),
+    Peer(ReplicaId),
 }
 
 /// A read that waits for its turn.
@@ -103,6 +112,9 @@ pub struct Runner {
     held_back: Option<Command>,
     events: Sender<LogEvent>,
     outbox: VecDeque<LogEvent>,
+    /// What the owner has to be given again, until it has been.
+    replay: Option<replay::Replay>,
+    started: Instant,
     /// The tickets of entries in flight, by position.
     in_flight: VecDeque<(Position, u64)>,
     shared: Arc<Shared>,
@@ -135,8 +147,11 @@ impl Runner {
         let (jobs, todo) = std::sync::mpsc::sync_channel(JOBS_MAX);
         let (tell, done) = async_channel::bounded(JOBS_MAX);
         let thread = writer::spawn(disk, todo, tell)?;
+        let core = Replica::new(recovered, options);
         Ok(Self {
-            core: Replica::new(recovered, options),
+            replay: Some(replay::Replay::new(core.first(), core.learned())),
+            started: clock::now(),
+            core,
             rng,
             alarm: rt::Alarm::default(),
             store,
@@ -164,75 +179,20 @@ impl Runner {
 
     /// Runs until the log is closed, the disk fails or the other replicas refuse this one.
     pub async fn run(mut self) {
-        let end = match self.replay().await {
-            Some(end) => end,
-            None => self.serve().await,
-        };
+        let end = self.serve().await;
         self.finish(end).await;
     }
 
-    /// Gives every learned entry again, from the first kept on.
-    async fn replay(&mut self) -> Option<End> {
+    async fn serve(&mut self) -> End {
         self.show(ReplicaStatus::Recovering);
         self.outbox
             .push_back(LogEvent::Status(ReplicaStatus::Recovering));
-        let mut next = self.core.first();
-        let through = self.core.learned();
-        loop {
-            if let Some(end) = self.empty_outbox().await {
-                return Some(end);
-            }
-            if next > through {
-                return None;
-            }
-            let store = Arc::clone(&self.store);
-            let read =
-                rt::unblock(move || disk::read_entries(store.as_ref(), next, through, READ_BYTES));
-            match read.await {
-                Ok(entries) if entries.is_empty() => {
-                    let missing = format!("the entry at position {next} is missing");
-                    return Some(End::Poisoned(missing));
-                }
-                Ok(entries) => {
-                    for run in Run::collect(entries) {
-                        next = run.last().next();
-                        self.give(&run);
-                    }
-                }
-                Err(error) => return Some(End::Poisoned(error.to_string())),
-            }
-        }
-    }
-
-    /// Waits until the receiver has taken every event.
-    async fn empty_outbox(&mut self) -> Option<End> {
-        use futures_lite::FutureExt;
-        while let Some(event) = self.outbox.front().cloned() {
-            let closed = async { Some(self.commands.recv().await) };
-            let sent = async {
-                match self.events.send(event).await {
-                    Ok(()) => None,
-                    Err(_) => Some(Err(async_channel::RecvError)),
-                }
-            };
-            match sent.or(closed).await {
-                None => drop(self.outbox.pop_front()),
-                Some(Ok(Command::Close { closed })) => return Some(End::Closed(Some(closed))),
-                // Nobody leads yet: what is asked now is refused by the next look at the ballot.
-                Some(Ok(command)) => members::refuse(command),
-                Some(Err(_)) => return Some(End::Closed(None)),
-            }
-        }
-        None
-    }
-
-    async fn serve(&mut self) -> End {
-        let status = self.core.shown_status();
-        self.show(status);
-        self.outbox.push_back(LogEvent::Status(status));
         self.join_network();
-        self.core.start(clock::now(), &mut self.rng);
+        let now = clock::now();
+        self.core.set_warm(now, false, &mut self.rng);
+        self.core.start(now, &mut self.rng);
         loop {
+            let goes_on = self.go_on_with_replay();
             if let Some(end) = self.carry_out().await {
                 return end;
             }
@@ -240,6 +200,9 @@ impl Runner {
             self.publish();
             if !self.pass_on() {
                 return End::Closed(None);
+            }
+            if goes_on && self.outbox.is_empty() {
+                continue;
             }
             if let Some(end) = self.take_inputs().await {
                 return end;

@@ -26,6 +26,8 @@ pub(super) struct Node {
     pub(super) entries: BTreeMap<u64, Vec<u8>>,
     pub(super) leading: Option<Ballot>,
     pub(super) ended: Option<LogEvent>,
+    /// Its owner takes no events: it does not come to the end of its replay.
+    pub(super) is_deaf: bool,
 }
 
 struct Running {
@@ -80,6 +82,7 @@ impl Node {
             entries: BTreeMap::new(),
             leading: None,
             ended: None,
+            is_deaf: false,
         }
     }
 
@@ -178,7 +181,7 @@ impl Node {
     }
 
     pub(super) fn hear(&mut self) {
-        let Some(running) = &self.running else {
+        let Some(running) = self.running.as_ref().filter(|_| !self.is_deaf) else {
             return;
         };
         while let Ok(event) = running.events.try_recv() {

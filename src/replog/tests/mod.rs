@@ -7,6 +7,7 @@ mod faults;
 mod hostile;
 mod kill;
 mod repair;
+mod replaying;
 mod scenarios;
 mod sweep;
 

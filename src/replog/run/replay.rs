@@ -1,0 +1,219 @@
+//! Giving every learned entry again at the start, beside everything else that a replica does.
+//!
+//! A starting replica votes, accepts and learns at once: where others fail meanwhile, it counts. Only its
+//! owner has to wait, and it does not stand for election until the owner has what it needs to lead.
+//!
+//! The owner gets the entries in their order: those learned before the start, from the disk, then those
+//! learned meanwhile. The latter wait behind the replay, but only the newest of them: what would be too much
+//! is let go, oldest first, and read from the disk in its turn. So nothing that is learned ever waits for
+//! the replay, however long it takes.
+//!
+//! What is truncated meanwhile is not given any more: the owner is told to begin anew where the log begins,
+//! as one that was behind a truncation is.
+
+use super::{End, OUTBOX_MAX, READ_BYTES, ReadDone, Reader, Runner};
+use crate::base::clock;
+use crate::paxos::{Position, Run};
+use crate::replog::disk;
+use crate::replog::handle::LogEvent;
+use crate::rt;
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+/// Most entries, and bytes of them, that wait behind the replay.
+const BEHIND_MAX: usize = OUTBOX_MAX / 2;
+const BEHIND_BYTES: usize = 16 << 20;
+/// With more events waiting for the owner than this, its tables are behind.
+const WARM_EVENTS: usize = 256;
+
+/// How far the owner has been told.
+#[derive(Debug)]
+pub(super) struct Replay {
+    /// The first position that has not been given.
+    next: Position,
+    /// Everything up to here has to be read from the disk; what is above waits in `behind`.
+    through: Position,
+    is_reading: bool,
+    behind: VecDeque<Behind>,
+    behind_bytes: usize,
+}
+
+/// An entry that was learned meanwhile.
+#[derive(Debug)]
+struct Behind {
+    position: Position,
+    bytes: usize,
+    event: LogEvent,
+}
+
+/// What a replay does next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Next {
+    /// Everything has been read: what waits behind follows.
+    Done,
+    /// Reads from here to there.
+    Read(Position, Position),
+    /// The log begins here by now.
+    Skip(Position),
+    /// What comes next is not readable yet: it will be with the next commit.
+    Unreadable,
+    /// Waits for what it reads.
+    Wait,
+}
+
+impl Replay {
+    /// A replay of a log that keeps `first` and has learned up to `learned`.
+    pub(super) fn new(first: Position, learned: Position) -> Self {
+        Self {
+            next: first,
+            through: learned,
+            is_reading: false,
+            behind: VecDeque::new(),
+            behind_bytes: 0,
+        }
+    }
+
+    /// An entry is learned meanwhile. They come in their order.
+    pub(super) fn learned(&mut self, position: Position, event: LogEvent) {
+        let bytes = match &event {
+            LogEvent::Learned { payload, .. } => payload.len(),
+            _ => 0,
+        };
+        self.behind_bytes += bytes;
+        self.behind.push_back(Behind {
+            position,
+            bytes,
+            event,
+        });
+        while self.behind.len() > BEHIND_MAX || self.behind_bytes > BEHIND_BYTES {
+            self.let_go();
+        }
+    }
+
+    /// Leaves the oldest entry that waits to the disk.
+    fn let_go(&mut self) {
+        if let Some(oldest) = self.behind.pop_front() {
+            self.behind_bytes -= oldest.bytes;
+            self.through = self.through.max(oldest.position);
+        }
+    }
+
+    /// Nothing below `first` is given any more.
+    pub(super) fn skip(&mut self, first: Position) {
+        self.next = self.next.max(first);
+        self.through = self.through.max(first.before());
+        while self.behind.front().is_some_and(|b| b.position < first) {
+            self.let_go();
+        }
+    }
+
+    /// What is to be done, with a log that keeps `first` and whose entries can be read up to `readable`.
+    fn next(&self, first: Position, readable: Position) -> Next {
+        if self.is_reading {
+            return Next::Wait;
+        }
+        if self.next > self.through {
+            return Next::Done;
+        }
+        if self.next < first {
+            return Next::Skip(first);
+        }
+        match self.through.min(readable) {
+            through if self.next > through => Next::Unreadable,
+            through => Next::Read(self.next, through),
+        }
+    }
+
+    /// Whether what was read from `from` on is to be given: not if the log begins at a later `first` by now,
+    /// since of what is truncated the disk may have lost the newest only.
+    fn takes(&mut self, from: Position, first: Position) -> bool {
+        self.is_reading = false;
+        from == self.next && from >= first
+    }
+}
+
+impl Runner {
+    /// Goes on with the replay, if there is one and the owner has taken what it was given. False if it waits
+    /// for something else.
+    pub(super) fn go_on_with_replay(&mut self) -> bool {
+        let mut goes_on = self.replay.is_some();
+        while self.outbox.is_empty()
+            && let Some(replay) = &mut self.replay
+        {
+            match replay.next(self.core.first(), self.core.readable()) {
+                Next::Done => self.end_replay(),
+                Next::Read(from, through) => {
+                    replay.is_reading = true;
+                    self.read_again(from, through);
+                }
+                Next::Skip(first) => {
+                    replay.skip(first);
+                    self.outbox.push_back(LogEvent::Skipped { first });
+                }
+                Next::Unreadable => {
+                    self.core.flush();
+                    goes_on = false;
+                    break;
+                }
+                Next::Wait => {
+                    goes_on = false;
+                    break;
+                }
+            }
+        }
+        let is_warm = self.replay.is_none()
+            && (self.core.is_alone() || self.outbox.len() + self.events.len() <= WARM_EVENTS);
+        self.core.set_warm(clock::now(), is_warm, &mut self.rng);
+        goes_on
+    }
+
+    fn end_replay(&mut self) {
+        let status = self.core.shown_status();
+        self.show(status);
+        self.outbox.push_back(LogEvent::Status(status));
+        if let Some(replay) = self.replay.take() {
+            self.outbox
+                .extend(replay.behind.into_iter().map(|b| b.event));
+        }
+        let took = clock::now().since(self.started).as_secs_f64();
+        log::info!("the log has been replayed within {took:.3} s");
+    }
+
+    fn read_again(&self, from: Position, through: Position) {
+        let store = Arc::clone(&self.store);
+        let tell = self.reads.0.clone();
+        let read = async move {
+            let read =
+                rt::unblock(move || disk::read_entries(store.as_ref(), from, through, READ_BYTES));
+            let runs = read.await.map(Run::collect);
+            let done = ReadDone {
+                reader: Reader::Owner(from),
+                runs: runs.map_err(|error| error.to_string()),
+            };
+            if tell.send(done).await.is_err() {
+                log::debug!("the log is closed");
+            }
+        };
+        rt::spawn("log replay", read).detach();
+    }
+
+    /// What was read from `from` on for the owner.
+    pub(super) fn has_read_again(&mut self, from: Position, runs: &[Run]) -> Option<End> {
+        let first = self.core.first();
+        let replay = self.replay.as_mut()?;
+        if !replay.takes(from, first) {
+            return None;
+        }
+        let Some(last) = runs.last() else {
+            let missing = format!("the entry at position {from} is missing");
+            return Some(End::Poisoned(missing));
+        };
+        replay.next = last.last().next();
+        for run in runs {
+            // Nothing of it was appended in this life: nobody waits for it.
+            let outbox = &mut self.outbox;
+            super::effects::events_of(run, |_, event| outbox.push_back(event));
+        }
+        None
+    }
+}
