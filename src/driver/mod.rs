@@ -34,14 +34,12 @@ pub struct AgentOffer {
 /// What the scheduler wants done.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DriverCommand {
-    /// A report was stored: the agent may forget it (and, if it was terminal, the task).
+    /// Reports were stored: the agent may forget them (and the tasks of those that were terminal).
     Acknowledge {
-        /// The agent that sent it.
+        /// The agent that sent them.
         agent: AgentId,
-        /// The task.
-        task: TaskId,
-        /// The report's number.
-        sequence: u64,
+        /// The tasks, and the numbers of their reports.
+        reports: Vec<(TaskId, u64)>,
     },
     /// End a task. Unknown tasks are reported lost.
     Kill {

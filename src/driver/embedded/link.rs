@@ -216,7 +216,7 @@ impl Seat<'_> {
         &self,
         reader: FrameReader,
         writer: FrameWriter,
-        orders: Receiver<SchedulerMessage>,
+        orders: Receiver<Vec<SchedulerMessage>>,
         hangup: &Hangup,
     ) -> LinkError {
         let listening = async {
@@ -273,28 +273,30 @@ impl Seat<'_> {
     async fn speak(
         &self,
         mut writer: FrameWriter,
-        orders: Receiver<SchedulerMessage>,
+        orders: Receiver<Vec<SchedulerMessage>>,
     ) -> Result<(), LinkError> {
         let patience = self.shared.options.agent_timeout;
         let heartbeat = (patience / 4).min(HEARTBEAT_MAX);
         loop {
             let quiet = async {
                 rt::sleep(heartbeat).await;
-                Ok(SchedulerMessage::Heartbeat)
+                Ok(vec![SchedulerMessage::Heartbeat])
             };
-            let Ok(mut message) = orders.recv().or(quiet).await else {
+            let Ok(mut messages) = orders.recv().or(quiet).await else {
                 return Ok(());
             };
             loop {
-                match message.encode() {
-                    Some(bytes) => writer.feed(&bytes),
-                    None => self.refuse_oversized(message).await?,
-                }
-                if writer.buffered() >= BATCH_BYTES {
-                    break;
+                for message in messages {
+                    match message.encode() {
+                        Some(bytes) => writer.feed(&bytes),
+                        None => self.refuse_oversized(message).await?,
+                    }
+                    if writer.buffered() >= BATCH_BYTES {
+                        flush(&mut writer, patience).await?;
+                    }
                 }
                 match orders.try_recv() {
-                    Ok(next) => message = next,
+                    Ok(next) => messages = next,
                     Err(_) => break,
                 }
             }

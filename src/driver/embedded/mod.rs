@@ -15,7 +15,7 @@ use super::{Driver, DriverCommand, DriverEvent};
 use crate::net::Throttle;
 use crate::net::keys::SecretKey;
 use crate::net::listener::Incoming;
-use crate::rt::{self, Shutdown};
+use crate::rt::{self, Shutdown, Worker};
 use async_channel::Receiver;
 use futures_lite::FutureExt;
 use registry::Registry;
@@ -118,13 +118,20 @@ impl Driver for EmbeddedDriver {
 }
 
 async fn accept_agents(shared: Arc<Shared>, incoming: Receiver<Incoming>, shutdown: Shutdown) {
+    // Machines that come all at once, as they do to a new leader, bring all that they have: to read that
+    // delays no client and nothing of the log.
+    let apart = Worker::start("agents");
     let accepting = async {
         while let Ok(stranger) = incoming.recv().await {
             let (shared, shutdown) = (Arc::clone(&shared), shutdown.clone());
             let serving = async move {
                 link::serve(&shared, stranger).or(shutdown.wait()).await;
             };
-            rt::spawn("agent-connection", serving).detach();
+            const NAME: &str = "agent-connection";
+            match &apart {
+                Some(worker) => worker.spawn(NAME, serving).detach(),
+                None => rt::spawn(NAME, serving).detach(),
+            }
         }
     };
     accepting.or(shutdown.wait()).await;

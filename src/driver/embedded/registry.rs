@@ -35,7 +35,8 @@ impl Term {
 /// One established connection of an agent.
 #[derive(Clone, Debug)]
 pub(super) struct Link {
-    pub(super) outbox: Sender<SchedulerMessage>,
+    /// What one command comes to is one item.
+    pub(super) outbox: Sender<Vec<SchedulerMessage>>,
     pub(super) hangup: Hangup,
     /// The other side's address, for messages.
     pub(super) peer: String,
@@ -283,6 +284,7 @@ impl Registry {
             log::debug!("an order was dropped: agent {agent} is not connected");
             return;
         };
+        let mut messages = Vec::with_capacity(orders.len());
         for order in orders {
             if is_for_another_session(&order, entry.session) {
                 // The scheduler has not heard of the new session yet, but will: its announcement is in
@@ -290,14 +292,13 @@ impl Registry {
                 log::debug!("a launch for an earlier session of agent {agent} was dropped");
                 continue;
             }
-            let message = SchedulerMessage::Order { ballot, order };
-            if link.outbox.try_send(message).is_err() {
-                log::warn!("agent {agent} does not take its orders; its connection is dropped");
-                entry.link = None;
-                link.outbox.close();
-                link.hangup.hang_up();
-                return;
-            }
+            messages.push(SchedulerMessage::Order { ballot, order });
+        }
+        if !messages.is_empty() && link.outbox.try_send(messages).is_err() {
+            log::warn!("agent {agent} does not take its orders; its connection is dropped");
+            entry.link = None;
+            link.outbox.close();
+            link.hangup.hang_up();
         }
     }
 }
@@ -336,11 +337,10 @@ fn is_for_another_session(order: &Order, present: AgentSession) -> bool {
 /// Whom a command concerns, and what is to be said.
 fn orders(command: DriverCommand) -> (AgentId, Vec<Order>) {
     match command {
-        DriverCommand::Acknowledge {
-            agent,
-            task,
-            sequence,
-        } => (agent, vec![Order::Acknowledge { sequence, task }]),
+        DriverCommand::Acknowledge { agent, reports } => {
+            let order = |(task, sequence)| Order::Acknowledge { sequence, task };
+            (agent, reports.into_iter().map(order).collect())
+        }
         DriverCommand::Kill { agent, task } => (agent, vec![Order::Kill { task }]),
         DriverCommand::Launch {
             agent,

@@ -46,9 +46,16 @@ impl Engine {
             .filter(here)
             .cloned()
             .collect();
+        let mut known = 0;
         for report in reports {
-            take_report(&mut step, &agent, report);
+            if says_nothing_new(&step.tables, &agent, report) {
+                known += 1;
+                step.outbox.push(acknowledgement(&agent, report));
+            } else {
+                take_report(&mut step, &agent, report);
+            }
         }
+        step.means.count("scheduler_status_update", known);
         let rules = step.means.options.revocable;
         self.revocable.set(&agent, &machine.attributes, rules);
         let left = self
@@ -225,11 +232,25 @@ fn take_report(step: &mut Step<'_>, agent: &AgentId, report: &TaskReport) {
             step.means.held.remove(&report.task);
         }
     }
-    step.outbox.push(Outgoing::Acknowledge {
+    step.outbox.push(acknowledgement(agent, report));
+}
+
+fn acknowledgement(agent: &AgentId, report: &TaskReport) -> Outgoing {
+    Outgoing::Acknowledge {
         agent: agent.clone(),
         task: report.task.clone(),
         sequence: report.sequence,
-    });
+    }
+}
+
+/// Whether a machine says what is known: nearly all that the machines say to a new leader.
+fn says_nothing_new(tables: &Tables, agent: &AgentId, report: &TaskReport) -> bool {
+    let task = tables.task(&report.task);
+    !report.state.is_terminal()
+        && task.is_some_and(|task| {
+            task.agent.as_ref() == Some(agent)
+                && schedule_status(task.status, report.state) == task.status
+        })
 }
 
 /// The scheduler's word for a machine's.

@@ -190,7 +190,15 @@ impl Engine {
     pub(super) fn begin(&mut self, now: Now) {
         let tables = Arc::clone(&self.bottom);
         let options = Arc::clone(&self.means.options);
+        // Most tasks run, and nothing is to be done for them: no more are looked at than it takes.
+        let concerns = |status| status == ScheduleStatus::Pending || has_timer(status);
+        let concerned = ScheduleStatus::ALL.into_iter().filter(|s| concerns(*s));
+        let mut left: i64 = concerned.map(|status| tables.count(status)).sum();
         for task in tables.tasks() {
+            if left == 0 {
+                break;
+            }
+            left -= i64::from(concerns(task.status));
             if task.status == ScheduleStatus::Pending {
                 // Upstream adds the penalty for flapping once more, which a task that is PENDING has
                 // waited out: with it each change of leaders would hold up whoever restarts often.
@@ -274,14 +282,22 @@ impl Engine {
         for outgoing in outbox {
             let effect = match outgoing {
                 Outgoing::Acknowledge {
-                    agent,
+                    agent: to,
                     task,
                     sequence,
-                } => Some(Effect::Driver(DriverCommand::Acknowledge {
-                    agent,
-                    task,
-                    sequence,
-                })),
+                } => match self.effects.back_mut() {
+                    // A machine that has come back has its tasks acknowledged at once.
+                    Some(Effect::Driver(DriverCommand::Acknowledge { agent, reports }))
+                        if *agent == to =>
+                    {
+                        reports.push((task, sequence));
+                        None
+                    }
+                    _ => Some(Effect::Driver(DriverCommand::Acknowledge {
+                        agent: to,
+                        reports: vec![(task, sequence)],
+                    })),
+                },
                 Outgoing::Ask(question) => Some(Effect::Ask(question)),
                 Outgoing::Kill { agent, task } => {
                     Some(Effect::Driver(DriverCommand::Kill { agent, task }))

@@ -48,6 +48,9 @@ use writer::Write;
 
 /// How much of each queue one turn takes.
 const TAKEN_PER_TURN: usize = 256;
+/// A turn that has lasted for so long hears no more machines. One that comes back says all that it has, and
+/// after a fail-over they all do: clients need not wait for that.
+const MACHINES_PER_TURN: Duration = Duration::from_millis(5);
 
 /// The loop turns at least this often, so that a stuck one can be told.
 const HEARTBEAT: Duration = Duration::from_millis(500);
@@ -278,9 +281,11 @@ impl<L: LogPort> Loop<L> {
                 self.handle.set_ready(false);
                 end = clock::now() + LAST_WORDS;
             }
+            let began = clock::now();
+            let heard = matches!(input, Input::Driver(_));
             self.take(input)?;
             if end == Instant::FAR {
-                self.take_more()?;
+                self.take_more(began, heard)?;
             }
             self.act()?;
         }
@@ -299,8 +304,9 @@ impl<L: LogPort> Loop<L> {
         deadline.min(view).min(now + turn)
     }
 
-    /// Takes what else has come, a share of each kind.
-    fn take_more(&mut self) -> Result<(), RunError> {
+    /// Takes what else has come, a share of each kind, in a turn that `began` then. `heard` tells whether a
+    /// machine was heard in it.
+    fn take_more(&mut self, began: Instant, mut heard: bool) -> Result<(), RunError> {
         let mut events = Vec::new();
         while events.len() < TAKEN_PER_TURN
             && let Ok(event) = self.inputs.log.try_recv()
@@ -312,19 +318,21 @@ impl<L: LogPort> Loop<L> {
             if self.engine.is_full() {
                 break;
             }
-            let Ok(event) = self.inputs.driver.try_recv() else {
-                break;
-            };
-            self.take(Input::Driver(event))?;
-        }
-        for _ in 0..TAKEN_PER_TURN {
-            if self.engine.is_full() {
-                break;
-            }
             let Ok(submission) = self.inputs.commands.try_recv() else {
                 break;
             };
             self.take(Input::Command(submission))?;
+        }
+        for _ in 0..TAKEN_PER_TURN {
+            let is_late = heard && clock::now().since(began) >= MACHINES_PER_TURN;
+            if self.engine.is_full() || is_late {
+                break;
+            }
+            let Ok(event) = self.inputs.driver.try_recv() else {
+                break;
+            };
+            self.take(Input::Driver(event))?;
+            heard = true;
         }
         while let Ok(reader) = self.inputs.reads.try_recv() {
             self.take(Input::Read(reader))?;

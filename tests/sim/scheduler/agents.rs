@@ -69,10 +69,12 @@ impl Agent {
         let mut begun = None;
         let mut news = Vec::new();
         match order {
-            DriverCommand::Acknowledge { task, sequence, .. } => {
-                let ended = |r: &TaskReport| r.sequence == sequence && r.state.is_terminal();
-                if self.tasks.get(&task).is_some_and(ended) {
-                    self.tasks.remove(&task);
+            DriverCommand::Acknowledge { reports, .. } => {
+                for (task, sequence) in reports {
+                    let ended = |r: &TaskReport| r.sequence == sequence && r.state.is_terminal();
+                    if self.tasks.get(&task).is_some_and(ended) {
+                        self.tasks.remove(&task);
+                    }
                 }
             }
             DriverCommand::Kill { task, .. } => match self.tasks.get(&task) {

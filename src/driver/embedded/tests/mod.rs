@@ -265,8 +265,7 @@ impl Side {
     fn acknowledge(&self, agent: &AgentId, report: &TaskReport) {
         self.driver.command(DriverCommand::Acknowledge {
             agent: agent.clone(),
-            task: report.task.clone(),
-            sequence: report.sequence,
+            reports: vec![(report.task.clone(), report.sequence)],
         });
     }
 }

@@ -218,10 +218,12 @@ impl World {
         };
         let mut news = Vec::new();
         match command {
-            DriverCommand::Acknowledge { task, sequence, .. } => {
-                let ended = |r: &TaskReport| r.sequence == sequence && r.state.is_terminal();
-                if fake.tasks.get(&task).is_some_and(ended) {
-                    fake.tasks.remove(&task);
+            DriverCommand::Acknowledge { reports, .. } => {
+                for (task, sequence) in reports {
+                    let ended = |r: &TaskReport| r.sequence == sequence && r.state.is_terminal();
+                    if fake.tasks.get(&task).is_some_and(ended) {
+                        fake.tasks.remove(&task);
+                    }
                 }
             }
             DriverCommand::Kill { task, .. } => match fake.tasks.get(&task) {
