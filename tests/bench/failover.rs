@@ -2,8 +2,12 @@
 //!
 //! Three real schedulers, agents played by this program with their tasks, and one client that asks for a
 //! small change again and again. Figures: `kill_to_ack_p50_ms` and `kill_to_ack_max_ms`, from the SIGKILL of
-//! the leader to the first change that any scheduler acknowledges after it.
-//! Arguments: `--tasks=N` (live tasks), `--kills=N`, `--agents=N`.
+//! the leader to the first change that any scheduler acknowledges after it; `kill_to_back_p50_ms`, from the
+//! start of the killed one until it follows the new leader with all that it has missed.
+//! With `--quiet-hour=SECONDS`, before any kill, jobs come and go for so long; `false_elections` counts the
+//! terms that began meanwhile, and `changes_per_s` what was acknowledged.
+//! Arguments: `--tasks=N` (live tasks), `--kills=N`, `--agents=N`, `--quiet-hour=SECONDS`, `--keep=1` (leaves
+//! the disks and the schedulers' logs).
 #![expect(
     clippy::unwrap_used,
     clippy::print_stdout,
@@ -27,7 +31,7 @@ use aurora::thrift::api::{
     ExecutorConfig, Identity, JobConfiguration, JobKey, Resource, ResponseCode, TaskConfig,
 };
 use aurora::thrift::message;
-use aurora::thrift::service::{CreateJob, Request};
+use aurora::thrift::service::{CreateJob, KillTasks, Request};
 use smol::net::TcpStream as AsyncStream;
 use std::collections::BTreeMap;
 use std::fs;
@@ -54,6 +58,8 @@ struct Member {
 struct Ensemble {
     dir: PathBuf,
     members: Vec<Member>,
+    /// Whether the disks and the schedulers' logs are left for a look at them.
+    keeps: bool,
 }
 
 impl Drop for Ensemble {
@@ -64,7 +70,11 @@ impl Drop for Ensemble {
                 drop(child.wait());
             }
         }
-        drop(fs::remove_dir_all(&self.dir));
+        if self.keeps {
+            println!("kept: {}", self.dir.display());
+        } else {
+            drop(fs::remove_dir_all(&self.dir));
+        }
     }
 }
 
@@ -88,6 +98,7 @@ impl Ensemble {
         let mut ensemble = Self {
             dir,
             members: ports.chunks(2).map(member).collect(),
+            keeps: figures::argument("keep", 0) > 0,
         };
         for index in 0..SIZE {
             let path = format!("--path={}", ensemble.disk(index).display());
@@ -113,7 +124,9 @@ impl Ensemble {
 
     fn start(&mut self, index: usize) {
         let member = &self.members[index];
-        let log = fs::File::create(self.dir.join(format!("{index}.log"))).unwrap();
+        let log = self.dir.join(format!("{index}.log"));
+        let log = fs::File::options().append(true).create(true).open(log);
+        let log = log.unwrap();
         let child = Command::new(AURORA)
             .arg("scheduler")
             .arg("-cluster_name=bench")
@@ -168,6 +181,41 @@ impl Ensemble {
         panic!("not whole again after a minute: {}", self.dir.display());
     }
 
+    /// How many terms have begun, by what the schedulers say.
+    fn terms(&self) -> usize {
+        let count = |index| {
+            let log = self.dir.join(format!("{index}.log"));
+            let log = fs::read_to_string(log).unwrap_or_default();
+            log.matches(" leading in term ").count()
+        };
+        (0..SIZE).map(count).sum()
+    }
+
+    /// Jobs come and go for so long; gives how many changes were acknowledged, and how many terms began.
+    fn stay_quiet(&self, time: Duration) -> (u64, usize) {
+        const INSTANCES: u64 = 100;
+        let before = self.terms();
+        let begun = figures::now();
+        let mut changes = 0;
+        let mut leader = self.leader();
+        for round in 0.. {
+            if begun.elapsed() >= time {
+                break;
+            }
+            let name = format!("quiet{round}");
+            let port = self.members[leader].http;
+            let is_done = create(port, &name, INSTANCES, true) && end(port, &name);
+            if is_done {
+                changes += 2;
+            } else {
+                println!("{name} was not taken after {:?}", begun.elapsed());
+                leader = self.leader();
+            }
+            sleep(Duration::from_millis(10));
+        }
+        (changes, self.terms() - before)
+    }
+
     fn doors(&self) -> Vec<u16> {
         self.members.iter().map(|m| m.http).collect()
     }
@@ -196,12 +244,7 @@ fn get(port: u16, path: &str) -> (u16, Vec<u8>) {
 
 /// Whether this scheduler acknowledged that it has made the job, now or before.
 fn create(port: u16, name: &str, instances: u64, service: bool) -> bool {
-    const BINARY: &str = "application/vnd.apache.thrift.binary";
-    let key = JobKey {
-        role: Some("bench".into()),
-        environment: Some("prod".into()),
-        name: Some(name.into()),
-    };
+    let key = job_key(name);
     let config = TaskConfig {
         job: Some(key.clone()),
         is_service: service,
@@ -229,7 +272,30 @@ fn create(port: u16, name: &str, instances: u64, service: bool) -> bool {
     let request = Request::CreateJob(Box::new(CreateJob {
         description: Some(description),
     }));
-    let body = message::encode_call(aurora::thrift::Protocol::Binary, 1, &request);
+    call(port, name, &request)
+}
+
+/// Whether this scheduler acknowledged that it ends the job's tasks.
+fn end(port: u16, name: &str) -> bool {
+    let request = Request::KillTasks(Box::new(KillTasks {
+        job: Some(job_key(name)),
+        ..KillTasks::default()
+    }));
+    call(port, &format!("end-{name}"), &request)
+}
+
+fn job_key(name: &str) -> JobKey {
+    JobKey {
+        role: Some("bench".into()),
+        environment: Some("prod".into()),
+        name: Some(name.into()),
+    }
+}
+
+/// Whether this scheduler acknowledged a request. `name` tells it from others.
+fn call(port: u16, name: &str, request: &Request) -> bool {
+    const BINARY: &str = "application/vnd.apache.thrift.binary";
+    let body = message::encode_call(aurora::thrift::Protocol::Binary, 1, request);
     let mut bytes = format!(
         "POST /api HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: {BINARY}\r\nAccept: {BINARY}\r\n\
          X-Aurora-Request-Id: {name}\r\nContent-Length: {}\r\n\r\n",
@@ -343,7 +409,20 @@ impl Puppet {
                 }
                 Some(AgentMessage::Report(report))
             }
-            Order::Acknowledge { .. } | Order::Kill { .. } | Order::Reconcile { .. } => None,
+            Order::Kill { task } => {
+                let sequence = self.tasks.get(&task).map_or(u64::MAX, |r| r.sequence + 1);
+                if self.tasks.remove(&task).is_some() {
+                    live.fetch_sub(1, Ordering::Relaxed);
+                }
+                Some(AgentMessage::Report(TaskReport {
+                    task,
+                    sequence,
+                    state: TaskState::Killed,
+                    message: None,
+                    at: wall(),
+                }))
+            }
+            Order::Acknowledge { .. } | Order::Reconcile { .. } => None,
         }
     }
 }
@@ -391,9 +470,19 @@ fn main() {
         begun.elapsed().as_secs_f64()
     );
 
-    let mut took = Vec::new();
+    let mut report = figures::Report::new("failover");
+    let quiet = figures::argument("quiet-hour", 0);
+    if quiet > 0 {
+        let (changes, terms) = ensemble.stay_quiet(Duration::from_secs(quiet));
+        report.figure("quiet_s", quiet as f64, "s");
+        report.figure("changes_per_s", changes as f64 / quiet as f64, "changes/s");
+        report.figure("false_elections", terms as f64, "elections");
+    }
+    let (mut took, mut back) = (Vec::new(), Vec::new());
+    let mut restarted = None;
     for kill in 0..kills {
         ensemble.wait_until_whole();
+        back.extend(restarted.map(|at: figures::Moment| at.elapsed().as_secs_f64() * 1_000.0));
         sleep(Duration::from_secs(1));
         let leader = ensemble.leader();
         let mut child = ensemble.members[leader].child.take().unwrap();
@@ -419,10 +508,16 @@ fn main() {
         took.push(ms);
         child.wait().unwrap();
         ensemble.start(leader);
+        restarted = Some(figures::now());
+    }
+    if took.is_empty() {
+        return report.finish();
     }
     let max = took.iter().copied().fold(0.0, f64::max);
-    let mut report = figures::Report::new("failover");
     report.figure("kill_to_ack_p50_ms", figures::median(&mut took), "ms");
     report.figure("kill_to_ack_max_ms", max, "ms");
+    if !back.is_empty() {
+        report.figure("kill_to_back_p50_ms", figures::median(&mut back), "ms");
+    }
     report.finish();
 }
