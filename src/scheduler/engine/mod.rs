@@ -26,6 +26,7 @@ mod preempt;
 mod reports;
 mod restore;
 mod revocable;
+mod rouse;
 mod settle;
 mod spread;
 mod step;
@@ -53,6 +54,7 @@ use pending::Pending;
 use preempt::Preemption;
 use restore::Restoring;
 use revocable::Revocable;
+use rouse::Rousing;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use step::{Done, Means, Outgoing, Step};
@@ -163,6 +165,8 @@ pub struct Engine {
     book: Book,
     cron: CronQueue,
     pending: Pending,
+    /// Tasks that the term has yet to begin with.
+    rousing: Option<Rousing>,
     /// When groups were last told that room was made.
     hurried: Instant,
     timers: Timers,
@@ -204,6 +208,7 @@ impl Engine {
             effects: VecDeque::new(),
             book: Book::default(),
             cron: CronQueue::default(),
+            rousing: None,
             hurried: Instant::ZERO,
             timers: Timers::default(),
             updates: Live::default(),
@@ -440,6 +445,7 @@ impl Engine {
             return;
         }
         self.seen_at = now.wall;
+        self.rouse(now);
         while let Some(timer) = self.timers.pop(now.mono) {
             self.expire(now, timer);
         }
@@ -457,6 +463,9 @@ impl Engine {
     pub fn deadline(&self) -> Instant {
         if !self.is_leading() || self.is_restoring() {
             return Instant::FAR;
+        }
+        if self.rousing.is_some() {
+            return Instant::ZERO;
         }
         let attempts = self.pending.deadline().filter(|_| !self.is_full());
         let updates = self.updates.deadline();

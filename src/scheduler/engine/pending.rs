@@ -119,6 +119,11 @@ impl Pending {
         Some(id)
     }
 
+    /// Whether a task waits here.
+    pub(super) fn has(&self, task: &TaskId) -> bool {
+        self.places.contains_key(&Spread::of(task))
+    }
+
     /// All groups by number.
     pub(super) fn iter(&self) -> impl Iterator<Item = (u64, &Group)> {
         self.groups.iter().map(|(id, group)| (*id, group))

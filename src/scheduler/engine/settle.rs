@@ -145,7 +145,7 @@ impl Engine {
     }
 
     /// Sets the timer that a task's state asks for.
-    fn watch(&mut self, now: Now, task: &ScheduledTask) {
+    pub(super) fn watch(&mut self, now: Now, task: &ScheduledTask) {
         use ScheduleStatus as S;
         let options = &self.means.options;
         let limit = now.mono + options.transient_timeout;
@@ -190,25 +190,7 @@ impl Engine {
     pub(super) fn begin(&mut self, now: Now) {
         let tables = Arc::clone(&self.bottom);
         let options = Arc::clone(&self.means.options);
-        // Most tasks run, and nothing is to be done for them: no more are looked at than it takes.
-        let concerns = |status| status == ScheduleStatus::Pending || has_timer(status);
-        let concerned = ScheduleStatus::ALL.into_iter().filter(|s| concerns(*s));
-        let mut left: i64 = concerned.map(|status| tables.count(status)).sum();
-        for task in tables.tasks() {
-            if left == 0 {
-                break;
-            }
-            left -= i64::from(concerns(task.status));
-            if task.status == ScheduleStatus::Pending {
-                // Upstream adds the penalty for flapping once more, which a task that is PENDING has
-                // waited out: with it each change of leaders would hold up whoever restarts often.
-                let spread = options.max_startup_delay;
-                let spread = self.means.rng.duration(Duration::ZERO, spread);
-                let penalty = spread.max(options.first_schedule_delay);
-                self.pending.add(now.mono, task, penalty);
-            }
-            self.watch(now, task);
-        }
+        self.begin_rousing(now);
         for agent in tables.loaded_agents() {
             self.watch_agent(now, agent.clone(), None);
         }
@@ -250,6 +232,7 @@ impl Engine {
         self.book = Book::default();
         self.cron = CronQueue::default();
         self.pending = Pending::new(self.means.options.max_attempts_per_sec);
+        self.rousing = None;
         self.timers = Timers::default();
         self.updates = super::Live::default();
         self.means.pulses.clear();
@@ -331,7 +314,7 @@ impl Engine {
 }
 
 /// Whether [`Engine::watch`] may have set a timer for a task in this state.
-fn has_timer(status: ScheduleStatus) -> bool {
+pub(super) fn has_timer(status: ScheduleStatus) -> bool {
     use ScheduleStatus as S;
     match status {
         S::Assigned | S::Draining | S::Killing | S::Partitioned | S::Preempting => true,

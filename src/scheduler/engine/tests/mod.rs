@@ -10,6 +10,7 @@ mod maintenance;
 mod placing;
 mod preempt;
 mod restore;
+mod rouse;
 mod scenarios;
 mod storm;
 mod update_storm;
