@@ -121,7 +121,7 @@ impl Pending {
 
     /// Whether a task waits here.
     pub(super) fn has(&self, task: &TaskId) -> bool {
-        self.places.contains_key(&Spread::of(task))
+        self.places.has(task)
     }
 
     /// All groups by number.

@@ -17,7 +17,7 @@ use crate::model::{
     AgentId, AgentSession, HostAttributes, Resources, ScheduleStatus, ScheduledTask, TaskId,
     TaskReport, TaskState,
 };
-use crate::storage::{Op, Tables};
+use crate::storage::{AgentLoad, Op, Tables};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -39,19 +39,23 @@ impl Engine {
         let mut step = Step::new(now, &mut self.means, &self.head);
         store_host(&mut step, &machine);
         let has: BTreeSet<&TaskId> = reports.iter().map(|report| &report.task).collect();
-        let here = |task: &&Arc<ScheduledTask>| !has.contains(&task.id);
-        let missing: Vec<_> = self
-            .head
-            .tasks_on_agent(&agent)
-            .filter(here)
-            .cloned()
+        // A machine that comes back to a new leader may bring thousands of tasks that are known, and all
+        // machines come at once: each task is looked up once, which is nearly all that it costs.
+        let load = self.head.load(&agent);
+        let ids = load.into_iter().flat_map(AgentLoad::tasks);
+        let missing = ids.filter(|id| !has.contains(id));
+        let missing: Vec<_> = missing
+            .filter_map(|id| self.head.task(id).cloned())
             .collect();
         let mut known = 0;
+        let mut may_have_lent = !missing.is_empty();
         for report in reports {
-            if says_nothing_new(&step.tables, &agent, report) {
+            if let Some(task) = known_by(&step.tables, &agent, report) {
                 known += 1;
+                may_have_lent = may_have_lent || is_revocable(&task.config, &step.means.options);
                 step.outbox.push(acknowledgement(&agent, report));
             } else {
+                may_have_lent = true;
                 take_report(&mut step, &agent, report);
             }
         }
@@ -82,7 +86,9 @@ impl Engine {
                 step.outbox.push(Outgoing::Launch { task });
             }
         }
-        take_back(&mut step, &self.revocable, &machine);
+        if may_have_lent {
+            take_back(&mut step, &self.revocable, &machine);
+        }
         let done = step.done();
         let news = self.book.get(&agent) != Some(&machine);
         if let Some(index) = self.preemption.index() {
@@ -243,14 +249,17 @@ fn acknowledgement(agent: &AgentId, report: &TaskReport) -> Outgoing {
     }
 }
 
-/// Whether a machine says what is known: nearly all that the machines say to a new leader.
-fn says_nothing_new(tables: &Tables, agent: &AgentId, report: &TaskReport) -> bool {
-    let task = tables.task(&report.task);
-    !report.state.is_terminal()
-        && task.is_some_and(|task| {
-            task.agent.as_ref() == Some(agent)
-                && schedule_status(task.status, report.state) == task.status
-        })
+/// The task of which a machine says what is known, if it does.
+fn known_by<'a>(
+    tables: &'a Tables,
+    agent: &AgentId,
+    report: &TaskReport,
+) -> Option<&'a Arc<ScheduledTask>> {
+    let task = tables.task(&report.task)?;
+    let is_known = !report.state.is_terminal()
+        && task.agent.as_ref() == Some(agent)
+        && schedule_status(task.status, report.state) == task.status;
+    is_known.then_some(task)
 }
 
 /// The scheduler's word for a machine's.

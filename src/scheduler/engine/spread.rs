@@ -34,6 +34,13 @@ impl<V> Spread<V> {
         self.parts[key.part()].insert(key, value)
     }
 
+    /// Whether there is a value for an id.
+    pub(super) fn has(&self, task: &TaskId) -> bool {
+        let key = Key::of(task);
+        let part = self.parts.get(key.part());
+        part.is_some_and(|part| part.contains_key(&key))
+    }
+
     /// Takes the value of an id out.
     pub(super) fn remove(&mut self, task: &TaskId) -> Option<V> {
         let key = Key::of(task);

@@ -177,6 +177,7 @@ impl<L: LogPort> Loop<L> {
                 .set_leader(leader.as_ref().map(|l| l.agents.clone()));
             self.elsewhere = leader;
             self.stale = true;
+            self.urgent = true;
         }
     }
 

@@ -188,6 +188,7 @@ pub fn start<L: LogPort>(
         shown: Instant::ZERO,
         view_pause: VIEW_INTERVAL,
         stale: true,
+        urgent: false,
         held: 0,
     };
     // A long turn delays no health check and no heartbeat of the log; and health checks tell a stuck one.
@@ -224,6 +225,8 @@ struct Loop<L> {
     /// How long until it may be made again.
     view_pause: Duration,
     stale: bool,
+    /// Whether what clients are told or refused by has changed: that is shown at once.
+    urgent: bool,
     /// How many tasks were shown last that are left alone.
     held: usize,
 }
@@ -434,6 +437,7 @@ impl<L: LogPort> Loop<L> {
             log::info!("scheduler lifecycle: {} -> {lifecycle}", self.lifecycle);
             self.lifecycle = lifecycle;
             self.stale = true;
+            self.urgent = true;
         }
     }
 
@@ -454,6 +458,8 @@ impl<L: LogPort> Loop<L> {
         self.handle.turned(now.mono);
         if self.stale && now.mono.since(self.shown) >= self.view_pause {
             self.show();
+        } else if self.urgent {
+            self.show_view();
         }
         Ok(())
     }

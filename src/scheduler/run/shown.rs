@@ -9,8 +9,23 @@ use std::sync::Arc;
 
 impl<L: LogPort> Loop<L> {
     /// Publishes the view; while another one leads, also the tables, as far as they have been followed.
+    ///
+    /// To let go of the tables that were shown before may take long, and with it how long it is until they
+    /// are shown again.
     pub(super) fn show(&mut self) {
         let began = clock::now();
+        self.show_view();
+        if let Some(tables) = self.engine.followed() {
+            self.handle.publish_tables(Arc::new(tables.clone()));
+        }
+        self.shown = clock::now();
+        self.view_pause = VIEW_INTERVAL.max(self.shown.since(began) * VIEW_SHARE);
+        self.stale = false;
+    }
+
+    /// Publishes the view alone. What clients are let in by is in it: who leads, and whether it serves.
+    pub(super) fn show_view(&mut self) {
+        self.urgent = false;
         let mut view = self.engine.view();
         view.lifecycle = self.lifecycle;
         view.replica = self.replica;
@@ -40,12 +55,6 @@ impl<L: LogPort> Loop<L> {
             );
         }
         self.handle.publish_view(view);
-        if let Some(tables) = self.engine.followed() {
-            self.handle.publish_tables(Arc::new(tables.clone()));
-        }
-        self.shown = clock::now();
-        self.view_pause = VIEW_INTERVAL.max(self.shown.since(began) * VIEW_SHARE);
-        self.stale = false;
     }
 }
 
