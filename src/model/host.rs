@@ -22,6 +22,12 @@ impl AgentId {
     }
 }
 
+impl From<Arc<str>> for AgentId {
+    fn from(text: Arc<str>) -> Self {
+        Self(text)
+    }
+}
+
 impl fmt::Display for AgentId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)

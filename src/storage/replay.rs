@@ -13,8 +13,8 @@
 use super::op::{ApplyError, Op};
 use super::stored::{Chunk, Record, StoredError, decode};
 use super::tables::Tables;
-use crate::model::{JobKey, TaskConfig};
-use std::collections::BTreeMap;
+use crate::model::{AgentId, JobKey, ScheduledTask, TaskConfig};
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use thiserror::Error;
 
@@ -50,26 +50,40 @@ pub enum ReplayError {
     Stored(#[from] StoredError),
 }
 
-/// The descriptions of a snapshot's tasks. Each chunk brings its own copy of what its tasks run; those that
-/// are alike are made one, as they were before, or they would take memory and be compared word by word.
+/// What a snapshot's tasks have in common: descriptions, machines. Each chunk brings its own copies; those
+/// that are alike are made one, as they were before, or they would take memory and be compared word by word.
 #[derive(Debug, Default)]
 struct Alike {
+    agents: HashSet<AgentId>,
+    hosts: HashSet<Arc<str>>,
     by_job: BTreeMap<JobKey, Vec<Arc<TaskConfig>>>,
     /// The last one as it came, and the one it was made.
     last: Option<(Arc<TaskConfig>, Arc<TaskConfig>)>,
 }
 
 impl Alike {
-    fn share(&mut self, op: Op) -> Op {
-        let Op::RestoreTask(mut task) = op else {
-            return op;
-        };
+    fn share(&mut self, mut task: Arc<ScheduledTask>) -> Arc<ScheduledTask> {
         let shared = match &self.last {
             Some((came, shared)) if Arc::ptr_eq(came, &task.config) => Arc::clone(shared),
             _ => self.find(&task.config),
         };
-        Arc::make_mut(&mut task).config = shared;
-        Op::RestoreTask(task)
+        let own = Arc::make_mut(&mut task);
+        own.config = shared;
+        if let Some(agent) = &mut own.agent {
+            if let Some(known) = self.agents.get(agent) {
+                *agent = known.clone();
+            } else {
+                self.agents.insert(agent.clone());
+            }
+        }
+        if let Some(host) = &mut own.host {
+            if let Some(known) = self.hosts.get(host) {
+                *host = Arc::clone(known);
+            } else {
+                self.hosts.insert(Arc::clone(host));
+            }
+        }
+        task
     }
 
     fn find(&mut self, came: &Arc<TaskConfig>) -> Arc<TaskConfig> {
@@ -93,6 +107,8 @@ struct Partial {
     attempt: u64,
     next: u32,
     tables: Tables,
+    /// Its tasks so far. They are entered together.
+    tasks: Vec<Arc<ScheduledTask>>,
 }
 
 #[derive(Debug)]
@@ -205,17 +221,26 @@ impl Replay {
                 next: 0,
                 tables: Tables::default(),
                 alike: Alike::default(),
+                tasks: Vec::new(),
             },
             _ => return Ok(()),
         };
-        let alike = &mut partial.alike;
-        let ops: Vec<Op> = chunk.ops.into_iter().map(|op| alike.share(op)).collect();
-        apply_all(&mut partial.tables, chunk.version, &ops)?;
+        let failed = |source| ReplayError::Apply {
+            version: chunk.version,
+            source,
+        };
+        for op in chunk.ops {
+            match op {
+                Op::RestoreTask(task) => partial.tasks.push(partial.alike.share(task)),
+                op => partial.tables.apply(&op).map_err(failed)?,
+            }
+        }
         partial.next += 1;
         if !chunk.last {
             self.partial = Some(partial);
             return Ok(());
         }
+        partial.tables.load(partial.tasks).map_err(failed)?;
         partial.tables.set_version(partial.version);
         self.tables = partial.tables;
         for changes in std::mem::take(&mut self.waiting) {

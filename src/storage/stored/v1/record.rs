@@ -312,7 +312,7 @@ impl Reader {
             failure_count: task.failure_count,
             times_partitioned: task.times_partitioned,
             ancestor: task.ancestor.map(TaskId::new),
-            agent: self.optional(task.agent)?.as_deref().map(AgentId::new),
+            agent: self.optional(task.agent)?.map(AgentId::from),
             host: self.optional(task.host)?,
             ports: task.ports.into_iter().collect(),
             events: events?,
@@ -338,7 +338,7 @@ impl Reader {
                 event,
             } => Op::Assign {
                 task: TaskId::new(task),
-                agent: AgentId::new(&self.text(agent)?),
+                agent: AgentId::from(self.text(agent)?),
                 host: self.text(host)?,
                 ports: ports.into_iter().collect(),
                 event: self.event(event)?,

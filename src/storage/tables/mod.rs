@@ -10,6 +10,8 @@
 //! be had here. A task takes about 820 bytes (`--bench storage`), of which its events are the largest part,
 //! so that its list of events has no room to spare.
 
+mod load;
+
 use super::answer::Answer;
 use super::op::{ApplyError, Leader, Op};
 use super::updates::Updates;
@@ -66,6 +68,27 @@ impl JobTasks {
 
     fn is_empty(&self) -> bool {
         self.active.is_empty() && self.ended.is_empty() && self.displaced.is_empty()
+    }
+
+    /// Enters a task; `find` gives the one that was active in its instance, if one was.
+    fn enter<'a>(
+        &mut self,
+        task: &ScheduledTask,
+        find: impl FnOnce(&TaskId) -> Option<&'a ScheduledTask>,
+    ) {
+        let id = &task.id;
+        if task.status.is_terminal() {
+            let at = task.last_event_at().unwrap_or_default();
+            self.ended.insert((at, id.clone()));
+            return;
+        }
+        self.usage.add(&task.config, 1);
+        if let Some(displaced) = self.active.insert(task.instance, id.clone()) {
+            if let Some(other) = find(&displaced) {
+                self.usage.remove(&other.config);
+            }
+            self.displaced.insert(displaced);
+        }
     }
 
     /// What the active tasks use.
@@ -131,6 +154,26 @@ impl AgentLoad {
     /// Its tasks.
     pub fn tasks(&self) -> impl Iterator<Item = &TaskId> {
         self.tasks.iter()
+    }
+
+    /// Enters a task that was given to it; gives the name of its machine if that is not the one it had.
+    /// Should a machine be renamed, its agent is found under both names.
+    fn enter(&mut self, task: &ScheduledTask) -> Option<Arc<str>> {
+        let host = task.host.as_ref()?;
+        if task.status.is_assigned() {
+            self.tasks.insert(task.id.clone());
+            self.used = self.used.plus(task.config.resources);
+            self.executors += u32::from(task.config.executor.is_some());
+            self.ports.extend(task.ports.values().copied());
+        } else {
+            self.ended.insert(task.id.clone());
+        }
+        let is_known = self.host.as_ref() == Some(host);
+        if is_known {
+            return None;
+        }
+        self.host = Some(Arc::clone(host));
+        Some(Arc::clone(host))
     }
 }
 
@@ -588,7 +631,6 @@ impl Tables {
     }
 
     fn enter_job(&mut self, task: &ScheduledTask) {
-        let id = &task.id;
         let job = match self.jobs.get_mut(task.job()) {
             Some(job) => job,
             None => self.jobs.entry(task.job().clone()).or_default(),
@@ -596,17 +638,10 @@ impl Tables {
         let job = Arc::make_mut(job);
         if task.status.is_terminal() {
             let at = task.last_event_at().unwrap_or_default();
-            job.ended.insert((at, id.clone()));
-            self.ended.insert((at, id.clone()));
-        } else {
-            job.usage.add(&task.config, 1);
-            if let Some(other) = job.active.insert(task.instance, id.clone()) {
-                if let Some(other) = self.tasks.get(&other) {
-                    job.usage.remove(&other.config);
-                }
-                job.displaced.insert(other);
-            }
+            self.ended.insert((at, task.id.clone()));
         }
+        let tasks = &self.tasks;
+        job.enter(task, |other| tasks.get(other).map(|other| &**other));
     }
 
     fn leave_job(&mut self, task: &ScheduledTask) {
@@ -627,26 +662,15 @@ impl Tables {
     }
 
     fn enter_agent(&mut self, task: &ScheduledTask) {
-        let (Some(agent), Some(host)) = (&task.agent, &task.host) else {
+        let Some(agent) = task.agent.as_ref().filter(|_| task.host.is_some()) else {
             return;
         };
         let load = match self.agents.get_mut(agent) {
             Some(load) => load,
             None => self.agents.entry(agent.clone()).or_default(),
         };
-        let load = Arc::make_mut(load);
-        if task.status.is_assigned() {
-            load.tasks.insert(task.id.clone());
-            load.used = load.used.plus(task.config.resources);
-            load.executors += u32::from(task.config.executor.is_some());
-            load.ports.extend(task.ports.values().copied());
-        } else {
-            load.ended.insert(task.id.clone());
-        }
-        // Should a machine be renamed, its agent is found under both names.
-        if load.host.as_ref() != Some(host) {
-            load.host = Some(Arc::clone(host));
-            let agents = self.by_host.entry(Arc::clone(host)).or_default();
+        if let Some(host) = Arc::make_mut(load).enter(task) {
+            let agents = self.by_host.entry(host).or_default();
             agents.insert(agent.clone());
         }
     }

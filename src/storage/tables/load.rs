@@ -1,0 +1,117 @@
+//! All tasks of a snapshot at once.
+//!
+//! Entered one by one, a million tasks took a start more than a second (`cargo bench --bench storage`): each
+//! looks up its job and its machine, and both are found in memory that has long left the caches. Here the
+//! tasks of each job and of each machine are gathered first, in the order in which they stand in the maps, and
+//! the maps are made from one end to the other, on two processors where that is worth it.
+
+use super::{AgentLoad, JobTasks, Tables};
+use crate::model::{AgentId, JobKey, ScheduledTask, TaskId};
+use crate::storage::op::ApplyError;
+use imbl::{OrdMap, OrdSet};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::thread;
+
+/// With fewer tasks a thread costs more than it saves.
+const WORTH_A_THREAD: usize = 20_000;
+
+impl Tables {
+    /// Enters tasks into tables that have none, as [`Op::RestoreTask`] of each does, in this order.
+    ///
+    /// [`Op::RestoreTask`]: crate::storage::Op::RestoreTask
+    ///
+    /// # Errors
+    ///
+    /// A task is there twice.
+    pub fn load(&mut self, tasks: Vec<Arc<ScheduledTask>>) -> Result<(), ApplyError> {
+        let is_ordered = tasks.is_sorted_by(|a, b| a.id < b.id);
+        if !is_ordered || !self.tasks.is_empty() {
+            // Nobody writes such a snapshot; whoever does shall not end the program.
+            return tasks.into_iter().try_for_each(|task| self.put_new(task));
+        }
+        for task in &tasks {
+            self.counts[task.status as usize] += 1;
+            if task.status.is_terminal() {
+                let at = task.last_event_at().unwrap_or_default();
+                self.ended.insert((at, task.id.clone()));
+            }
+        }
+        thread::scope(|scope| {
+            let started = (tasks.len() >= WORTH_A_THREAD).then(|| {
+                let work = || agents_of(&tasks);
+                let thread = thread::Builder::new().name("loader".to_owned());
+                thread.spawn_scoped(scope, work)
+            });
+            self.tasks = tasks.iter().map(entry).collect();
+            self.jobs = jobs_of(&tasks);
+            let there = match started {
+                Some(Ok(thread)) => thread.join().ok(),
+                Some(Err(_)) | None => None,
+            };
+            (self.agents, self.by_host) = there.unwrap_or_else(|| agents_of(&tasks));
+        });
+        Ok(())
+    }
+}
+
+fn entry(task: &Arc<ScheduledTask>) -> (TaskId, Arc<ScheduledTask>) {
+    (task.id.clone(), Arc::clone(task))
+}
+
+/// The tasks of each job. Those of a job are neighbours, but for jobs whose names begin alike.
+fn jobs_of(tasks: &[Arc<ScheduledTask>]) -> OrdMap<JobKey, Arc<JobTasks>> {
+    let mut by_job: BTreeMap<&JobKey, Vec<&ScheduledTask>> = BTreeMap::new();
+    let neighbours = tasks.chunk_by(|a, b| a.job() == b.job());
+    for of_job in neighbours {
+        let all = by_job.entry(of_job[0].job()).or_default();
+        all.extend(of_job.iter().map(|task| &**task));
+    }
+    let made = by_job.into_iter().map(|(job, mut of_job)| {
+        // Those of one instance stay as they are: the later one displaces the earlier.
+        of_job.sort_by_key(|task| task.instance);
+        let mut entered = JobTasks::default();
+        let mut last: Option<&ScheduledTask> = None;
+        for task in of_job {
+            entered.enter(task, |_| last);
+            last = (!task.status.is_terminal()).then_some(task).or(last);
+        }
+        (job.clone(), Arc::new(entered))
+    });
+    made.collect()
+}
+
+type Agents = OrdMap<AgentId, Arc<AgentLoad>>;
+type Hosts = OrdMap<Arc<str>, OrdSet<AgentId>>;
+
+/// The tasks of each machine, and the agents of each host.
+fn agents_of(tasks: &[Arc<ScheduledTask>]) -> (Agents, Hosts) {
+    let mut places: HashMap<&AgentId, usize> = HashMap::new();
+    let mut by_agent: Vec<(&AgentId, Vec<&ScheduledTask>)> = Vec::new();
+    for task in tasks {
+        if let Some(agent) = &task.agent {
+            let place = *places.entry(agent).or_insert(by_agent.len());
+            if place == by_agent.len() {
+                by_agent.push((agent, Vec::new()));
+            }
+            by_agent[place].1.push(task);
+        }
+    }
+    drop(places);
+    by_agent.sort_unstable_by_key(|(agent, _)| *agent);
+    let mut hosts = Hosts::default();
+    let mut agents = Agents::default();
+    for (agent, of_agent) in by_agent {
+        let mut load = AgentLoad::default();
+        for task in of_agent {
+            if let Some(host) = load.enter(task) {
+                let of_host = hosts.entry(host).or_default();
+                of_host.insert(agent.clone());
+            }
+        }
+        if load.host.is_some() {
+            agents.insert(agent.clone(), Arc::new(load));
+        }
+    }
+    (agents, hosts)
+}
