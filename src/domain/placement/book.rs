@@ -55,11 +55,13 @@ pub struct Machine {
 /// All machines.
 #[derive(Clone, Debug, Default)]
 pub struct Book {
-    machines: BTreeMap<AgentId, (Changed, Machine)>,
+    /// In the order in which they came. None is ever forgotten: that would give its place to another.
+    machines: Vec<(Changed, Machine)>,
+    places: BTreeMap<AgentId, usize>,
     /// The connected ones by when they last changed, with when that was for the better.
-    by_change: BTreeMap<u64, (u64, AgentId)>,
+    by_change: BTreeMap<u64, (u64, usize)>,
     /// The connected ones by when they last changed in another way than by being given a task.
-    by_better: BTreeMap<u64, AgentId>,
+    by_better: BTreeMap<u64, usize>,
     changes: u64,
     /// The agents of each machine by its name.
     by_host: BTreeMap<Arc<str>, BTreeSet<AgentId>>,
@@ -128,7 +130,7 @@ impl Book {
     /// Enters a machine, or takes its new data.
     pub fn put(&mut self, machine: Machine) {
         let agent = machine.agent.clone();
-        let old = self.machines.get(&agent).map(|(_, old)| &old.attributes);
+        let old = self.get(&agent).map(|old| &old.attributes);
         if old != Some(&machine.attributes) {
             let old = old.cloned().unwrap_or_default();
             self.index_attributes(&agent, &old, false);
@@ -136,7 +138,8 @@ impl Book {
         }
         let host = Arc::clone(&machine.host);
         let entry = (Changed::default(), machine);
-        if let Some((at, old)) = self.machines.insert(agent.clone(), entry) {
+        if let Some(place) = self.places.get(&agent) {
+            let (at, old) = std::mem::replace(&mut self.machines[*place], entry);
             self.by_change.remove(&at.last);
             self.by_better.remove(&at.better);
             if old.host != host
@@ -147,6 +150,9 @@ impl Book {
                     self.by_host.remove(&old.host);
                 }
             }
+        } else {
+            self.places.insert(agent.clone(), self.machines.len());
+            self.machines.push(entry);
         }
         self.by_host.entry(host).or_default().insert(agent.clone());
         self.touch(&agent);
@@ -154,17 +160,18 @@ impl Book {
 
     /// The machine of an agent.
     pub fn get(&self, agent: &AgentId) -> Option<&Machine> {
-        self.machines.get(agent).map(|(_, machine)| machine)
+        self.places.get(agent).map(|place| &self.machines[*place].1)
     }
 
     /// All machines by agent.
     pub fn iter(&self) -> impl Iterator<Item = &Machine> {
-        self.machines.values().map(|(_, machine)| machine)
+        self.places.values().map(|place| &self.machines[*place].1)
     }
 
     /// Marks a machine as no longer connected: it is not offered, but its data stay.
     pub fn disconnect(&mut self, agent: &AgentId) {
-        if let Some((at, machine)) = self.machines.get_mut(agent) {
+        if let Some(place) = self.places.get(agent) {
+            let (at, machine) = &mut self.machines[*place];
             machine.connected = false;
             self.by_change.remove(&at.last);
             self.by_better.remove(&at.better);
@@ -176,8 +183,8 @@ impl Book {
     pub fn set_mode(&mut self, host: &str, mode: MaintenanceMode) {
         let agents = self.by_host.get(host).cloned().unwrap_or_default();
         for agent in &agents {
-            if let Some((_, machine)) = self.machines.get_mut(agent) {
-                machine.mode = mode;
+            if let Some(place) = self.places.get(agent) {
+                self.machines[*place].1.mode = mode;
             }
         }
         agents.iter().for_each(|agent| self.touch(agent));
@@ -185,9 +192,10 @@ impl Book {
 
     /// Something about the machine changed, so that whoever was refused may try again.
     pub fn touch(&mut self, agent: &AgentId) {
-        let Some((at, machine)) = self.machines.get_mut(agent) else {
+        let Some(place) = self.places.get(agent) else {
             return;
         };
+        let (at, machine) = &mut self.machines[*place];
         if !machine.connected {
             return;
         }
@@ -195,16 +203,16 @@ impl Book {
         self.by_better.remove(&at.better);
         self.changes += 1;
         (at.last, at.better) = (self.changes, self.changes);
-        let entry = (self.changes, agent.clone());
-        self.by_change.insert(self.changes, entry);
-        self.by_better.insert(self.changes, agent.clone());
+        self.by_change.insert(self.changes, (self.changes, *place));
+        self.by_better.insert(self.changes, *place);
     }
 
     /// The machine was given a task: it moves to the end, and is no better for anyone.
     pub fn note_placed(&mut self, agent: &AgentId) {
-        let Some((at, machine)) = self.machines.get_mut(agent) else {
+        let Some(place) = self.places.get(agent) else {
             return;
         };
+        let (at, machine) = &mut self.machines[*place];
         if machine.connected
             && let Some(entry) = self.by_change.remove(&at.last)
         {
@@ -217,13 +225,13 @@ impl Book {
     /// The machines that changed after `seen`, and for the better after `refused`, in the order of their
     /// last changes, with the number of that.
     fn changed(&self, seen: u64, refused: u64) -> impl Iterator<Item = (u64, &Machine)> {
-        let get = |agent| self.machines.get(agent);
-        let better = self.by_better.range(refused + 1..).map(|(_, agent)| agent);
+        let get = |place: &usize| &self.machines[*place];
+        let better = self.by_better.range(refused + 1..).map(|(_, place)| place);
         let mut few: Vec<(u64, &Machine)> = match refused {
             0 => Vec::new(),
             _ => better
                 .take(FEW_CHANGES + 1)
-                .filter_map(get)
+                .map(get)
                 .map(|(at, machine)| (at.last, machine))
                 .collect(),
         };
@@ -236,7 +244,7 @@ impl Book {
         }
         let all = self.by_change.range(seen + 1..);
         let open = all.filter(move |(_, (better, _))| *better > refused);
-        let open = open.filter_map(move |(at, (_, agent))| Some((*at, &get(agent)?.1)));
+        let open = open.map(move |(at, (_, place))| (*at, &get(place).1));
         few.into_iter()
             .chain((!are_few).then_some(open).into_iter().flatten())
     }
