@@ -271,7 +271,8 @@ struct Published {
 #[derive(Clone)]
 pub struct Handle {
     shared: Arc<Shared>,
-    commands: Sender<Submission>,
+    /// Boxed, as the queue keeps its whole length in memory from the start.
+    commands: Sender<Box<Submission>>,
     reads: Sender<Reader>,
     /// Whether nobody else could lead, by the log's newest word.
     is_alone: Arc<dyn Fn() -> bool + Send + Sync>,
@@ -288,7 +289,7 @@ impl fmt::Debug for Handle {
 /// Where the handle's questions arrive.
 #[derive(Debug)]
 pub(super) struct Arrivals {
-    pub(super) commands: Receiver<Submission>,
+    pub(super) commands: Receiver<Box<Submission>>,
     pub(super) reads: Receiver<Reader>,
 }
 
@@ -360,7 +361,7 @@ impl Handle {
             at: clock::now(),
             reply,
         };
-        match self.commands.try_send(submission) {
+        match self.commands.try_send(Box::new(submission)) {
             Ok(()) => answer.recv().await.unwrap_or(Err(SubmitError::Unknown)),
             Err(TrySendError::Full(_)) => Err(SubmitError::Busy),
             Err(TrySendError::Closed(_)) => Err(SubmitError::NotReady),
@@ -449,7 +450,7 @@ impl Handle {
     ///
     /// False if the queue is closed.
     pub(super) fn force(&self, submission: Submission) -> bool {
-        self.commands.try_send(submission).is_ok()
+        self.commands.try_send(Box::new(submission)).is_ok()
     }
 
     /// For tests of the loop: a read in its queue, whatever its state. False if the queue is closed.

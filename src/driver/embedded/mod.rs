@@ -40,7 +40,7 @@ impl Default for EmbeddedOptions {
         Self {
             agent_timeout: Duration::from_secs(10),
             patience: Duration::from_secs(10),
-            events: 4_096,
+            events: 1_024,
             orders: 4_096,
         }
     }

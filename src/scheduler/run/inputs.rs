@@ -17,7 +17,7 @@ use std::future::pending;
 pub(super) struct Inputs {
     /// What coordinators say.
     pub(super) answered: Option<Receiver<Answered>>,
-    pub(super) commands: Receiver<Submission>,
+    pub(super) commands: Receiver<Box<Submission>>,
     pub(super) driver: Receiver<DriverEvent>,
     pub(super) log: Receiver<LogEvent>,
     pub(super) reads: Receiver<Reader>,
@@ -32,7 +32,7 @@ pub(super) struct Inputs {
 /// What woke the loop.
 pub(super) enum Input {
     Answered(Answered),
-    Command(Submission),
+    Command(Box<Submission>),
     Driver(DriverEvent),
     HandedOver(bool),
     Log(LogEvent),
