@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// A description of role `r`, with `change` made to it.
-pub(super) fn config(name: &str, change: impl FnOnce(&mut TaskConfig)) -> TaskConfig {
+pub(crate) fn config(name: &str, change: impl FnOnce(&mut TaskConfig)) -> TaskConfig {
     let mut config = TaskConfig {
         job: JobKey::new("r", "e", name).unwrap(),
         owner: None,
@@ -39,7 +39,7 @@ pub(super) fn config(name: &str, change: impl FnOnce(&mut TaskConfig)) -> TaskCo
 }
 
 /// An instance of job `r/e/j` whose only event, at `at` milliseconds, is that it took `status`.
-pub(super) fn task(
+pub(crate) fn task(
     instance: usize,
     status: ScheduleStatus,
     at: i64,

@@ -5,7 +5,7 @@
 
 pub mod cron;
 #[cfg(test)]
-mod fixture;
+pub(crate) mod fixture;
 pub mod flapping;
 pub mod lifecycle;
 pub mod maintenance;

@@ -240,7 +240,7 @@ impl Replay {
             self.partial = Some(partial);
             return Ok(());
         }
-        partial.tables.load(partial.tasks).map_err(failed)?;
+        partial.tables.enter_all(partial.tasks).map_err(failed)?;
         partial.tables.set_version(partial.version);
         self.tables = partial.tables;
         for changes in std::mem::take(&mut self.waiting) {

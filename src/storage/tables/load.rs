@@ -24,7 +24,7 @@ impl Tables {
     /// # Errors
     ///
     /// A task is there twice.
-    pub fn load(&mut self, tasks: Vec<Arc<ScheduledTask>>) -> Result<(), ApplyError> {
+    pub fn enter_all(&mut self, tasks: Vec<Arc<ScheduledTask>>) -> Result<(), ApplyError> {
         let is_ordered = tasks.is_sorted_by(|a, b| a.id < b.id);
         if !is_ordered || !self.tasks.is_empty() {
             // Nobody writes such a snapshot; whoever does shall not end the program.
@@ -114,4 +114,83 @@ fn agents_of(tasks: &[Arc<ScheduledTask>]) -> (Agents, Hosts) {
         }
     }
     (agents, hosts)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::rng::Rng;
+    use crate::domain::fixture;
+    use crate::model::ScheduleStatus as S;
+    use crate::storage::Op;
+
+    /// Tasks as a snapshot of a cluster with a history may hold them: several of one instance, ended ones,
+    /// machines that have had other names, ports.
+    fn random(rng: &mut Rng, count: usize) -> Vec<Arc<ScheduledTask>> {
+        let mut tasks: Vec<_> = (0..count)
+            .map(|number| {
+                let status = [S::Pending, S::Running, S::Assigned, S::Failed, S::Killing];
+                let status = status[rng.index(status.len())];
+                let at = i64::try_from(rng.below(50)).unwrap();
+                let name = ["j", "j-1", "k"][rng.index(3)];
+                let mut task = fixture::task(rng.index(count / 2 + 1), status, at, |config| {
+                    config.job = JobKey::new("r", "e", name).unwrap();
+                    config.production = name == "k";
+                });
+                let own = Arc::make_mut(&mut task);
+                own.id = TaskId::new(&format!("r-e-{name}-{}-{number}", own.instance));
+                if status != S::Pending {
+                    let agent = rng.below(5);
+                    let host = format!("h{}", if rng.one_in(9) { 9 } else { agent });
+                    own.agent = Some(AgentId::new(&format!("a{agent}")));
+                    own.host = (!rng.one_in(20)).then(|| host.into());
+                    own.ports
+                        .insert("http".into(), u16::try_from(number % 999).unwrap());
+                }
+                task
+            })
+            .collect();
+        tasks.sort_by(|a, b| a.id.cmp(&b.id));
+        tasks
+    }
+
+    fn one_by_one(tasks: &[Arc<ScheduledTask>]) -> Result<Tables, ApplyError> {
+        let mut tables = Tables::default();
+        for task in tasks {
+            tables.apply(&Op::RestoreTask(Arc::clone(task)))?;
+        }
+        Ok(tables)
+    }
+
+    fn at_once(tasks: &[Arc<ScheduledTask>]) -> Result<Tables, ApplyError> {
+        let mut tables = Tables::default();
+        tables.enter_all(tasks.to_vec())?;
+        Ok(tables)
+    }
+
+    #[test]
+    fn tasks_that_come_at_once_make_the_tables_of_those_that_come_one_by_one() {
+        let sizes = (0..60).chain([WORTH_A_THREAD + 1]);
+        for (seed, count) in (0..).zip(sizes) {
+            let tasks = random(&mut Rng::from_seed(seed), count);
+            let (one, all) = (one_by_one(&tasks).unwrap(), at_once(&tasks).unwrap());
+            assert!(
+                format!("{one:?}") == format!("{all:?}"),
+                "seed {seed}: {one:#?} {all:#?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_task_that_is_there_twice_is_refused_and_any_order_is_taken() {
+        let mut tasks = random(&mut Rng::from_seed(1), 20);
+        tasks.reverse();
+        let (one, all) = (one_by_one(&tasks).unwrap(), at_once(&tasks).unwrap());
+        assert_eq!(format!("{one:?}"), format!("{all:?}"));
+        tasks.push(Arc::clone(&tasks[7]));
+        let twice = Err(ApplyError::TaskExists(tasks[7].id.clone()));
+        assert_eq!(at_once(&tasks).map(|_| ()), twice);
+        tasks.sort_by(|a, b| a.id.cmp(&b.id));
+        assert_eq!(at_once(&tasks).map(|_| ()), twice);
+    }
 }

@@ -2,15 +2,15 @@
 //!
 //! **Cost.** A change of a task costs one walk down the map of tasks and touches only the indexes in which
 //! its place changes: a report that a task runs touches none, where it was once taken out of every index and
-//! put back. What stands in a map is small or behind an `Arc`: a change copies the leaf that it falls into, with
-//! the fifteen neighbours there, and copying what sixteen machines hold, for one, was most of what giving a
-//! task to a machine took from the allocator. What a job uses is summed as its tasks come and go, or adding a job
-//! to a role would look at every task of the role. `cargo bench --bench million` spends about a fifth of the
-//! engine's time in comparing texts, ids and names, and an eighth in the allocator; those are what is left to
-//! be had here. A task takes about 820 bytes (`--bench storage`), of which its events are the largest part,
-//! so that its list of events has no room to spare.
+//! put back. What stands in a map is small or behind an `Arc`, since a change copies the leaf that it falls
+//! into, with the fifteen neighbours there. What a job uses is summed as its tasks come and go, or adding a
+//! job to a role would look at every task of the role. A task takes about 800 bytes (`cargo bench --bench
+//! storage`), of which its events are the largest part, so that its list of events has no room to spare.
+//!
+//! `task` says what becomes of a task, `load` enters all those of a snapshot at once.
 
 mod load;
+mod task;
 
 use super::answer::Answer;
 use super::op::{ApplyError, Leader, Op};
@@ -24,6 +24,7 @@ use crate::model::{
 use imbl::{OrdMap, OrdSet};
 use std::ops::Bound;
 use std::sync::Arc;
+use task::{fresh, record, with_room};
 
 /// The state of the cluster at one moment. A clone is cheap and does not change.
 #[derive(Clone, Debug, Default)]
@@ -739,62 +740,4 @@ impl<'a> AgentPlace<'a> {
             ports: &task.ports,
         })
     }
-}
-
-fn fresh(
-    id: TaskId,
-    config: &Arc<TaskConfig>,
-    instance: InstanceId,
-    event: &TaskEvent,
-) -> ScheduledTask {
-    ScheduledTask {
-        id,
-        config: Arc::clone(config),
-        instance,
-        status: event.status,
-        failure_count: 0,
-        times_partitioned: 0,
-        ancestor: None,
-        agent: None,
-        host: None,
-        ports: Default::default(),
-        events: vec![event.clone()],
-    }
-}
-
-/// A copy with room for one more event, and for no more than that: there may be a million of them.
-fn with_room(task: &ScheduledTask) -> ScheduledTask {
-    let mut events = Vec::with_capacity(task.events.len() + 1);
-    events.extend_from_slice(&task.events);
-    ScheduledTask {
-        id: task.id.clone(),
-        config: Arc::clone(&task.config),
-        instance: task.instance,
-        status: task.status,
-        failure_count: task.failure_count,
-        times_partitioned: task.times_partitioned,
-        ancestor: task.ancestor.clone(),
-        agent: task.agent.clone(),
-        host: task.host.clone(),
-        ports: task.ports.clone(),
-        events,
-    }
-}
-
-/// Takes the event's state and keeps the event.
-///
-/// A machine that comes and goes would grow the history for ever, so an earlier round trip through
-/// PARTITIONED makes room for the new one.
-fn record(task: &mut ScheduledTask, event: &TaskEvent) {
-    if event.status == ScheduleStatus::Partitioned {
-        task.times_partitioned = task.times_partitioned.saturating_add(1);
-        if let [.., before, away, back] = task.events.as_slice()
-            && away.status == ScheduleStatus::Partitioned
-            && before.status == back.status
-        {
-            task.events.truncate(task.events.len() - 2);
-        }
-    }
-    task.status = event.status;
-    task.events.push(event.clone());
 }
