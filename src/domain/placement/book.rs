@@ -325,9 +325,9 @@ impl Book {
             let host = Host {
                 attributes: &machine.attributes,
                 mode: machine.mode,
-                free: (search.free)(machine),
             };
-            let Some(refusal) = evaluate(&search.demand, &host, search.limits) else {
+            let free = || (search.free)(machine);
+            let Some(refusal) = evaluate(&search.demand, &host, search.limits, free) else {
                 let is_leaving = machine.mode != MaintenanceMode::None;
                 if !is_leaving && search.order.is_empty() {
                     return Some(machine);

@@ -9,7 +9,7 @@ mod veto;
 
 pub use book::{Book, Machine, Scan, Search};
 pub use order::{OfferOrder, Ranked};
-pub use veto::{Demand, Host, Limits, NearestFit, Refusal, Veto, VetoKind, evaluate};
+pub use veto::{Demand, Host, Limits, NearestFit, Refusal, Veto, VetoKind, evaluate, mismatch};
 
 use crate::base::rng::Rng;
 use crate::model::{NamedPorts, Ports};

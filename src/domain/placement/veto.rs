@@ -20,8 +20,6 @@ pub struct Host<'a> {
     pub attributes: &'a [Attribute],
     /// How far it is out of service.
     pub mode: MaintenanceMode,
-    /// What it has left.
-    pub free: Resources,
 }
 
 impl Host<'_> {
@@ -227,8 +225,23 @@ impl NearestFit {
 
 /// Why the machine does not do; `None` if it does.
 ///
-/// `limits` are those of the task's job, from [`Limits::of`] its description.
+/// `limits` are those of the task's job, from [`Limits::of`] its description. `free` is what the machine has
+/// left, which is asked for only if all else holds.
 pub fn evaluate<'a>(
+    demand: &Demand<'a>,
+    host: &Host<'_>,
+    limits: Option<&Limits>,
+    free: impl FnOnce() -> Resources,
+) -> Option<Refusal<'a>> {
+    mismatch(demand, host, limits).or_else(|| {
+        let (need, free) = (demand.need, free());
+        let is_short = missing(&need, &free).next().is_some();
+        is_short.then_some(Refusal::Short { need, free })
+    })
+}
+
+/// Why the machine does not do, whatever it has left; `None` if that is all that counts.
+pub fn mismatch<'a>(
     demand: &Demand<'a>,
     host: &Host<'_>,
     limits: Option<&Limits>,
@@ -265,9 +278,7 @@ pub fn evaluate<'a>(
             }
         }
     }
-    let (need, free) = (demand.need, host.free);
-    let is_short = missing(&need, &free).next().is_some();
-    is_short.then_some(Refusal::Short { need, free })
+    None
 }
 
 fn value_holds(host: &Host<'_>, name: &str, negated: bool, values: &BTreeSet<String>) -> bool {
@@ -362,13 +373,12 @@ mod tests {
         let host = Host {
             attributes,
             mode: MaintenanceMode::None,
-            free: Resources::default(),
         };
         let mut limits = Limits::of(&config);
         if let Some(limits) = &mut limits {
             limits.add(&[attribute("rack", &["a"])]);
         }
-        let refusal = evaluate(&demand, &host, limits.as_ref());
+        let refusal = evaluate(&demand, &host, limits.as_ref(), Resources::default);
         let vetoes = refusal.map(|refusal| refusal.vetoes());
         vetoes
             .iter()

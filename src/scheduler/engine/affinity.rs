@@ -90,9 +90,9 @@ impl Affinity {
         let host = Host {
             attributes: &machine.attributes,
             mode: machine.mode,
-            free: free(machine),
         };
-        match evaluate(demand, &host, limits).map(|refusal| refusal.kind()) {
+        let refusal = evaluate(demand, &host, limits, || free(machine));
+        match refusal.map(|refusal| refusal.kind()) {
             None => Kept::Fits(machine),
             Some(VetoKind::Maintenance) => Kept::Free,
             Some(_) => Kept::Waits,

@@ -15,7 +15,7 @@ use super::step::Step;
 use super::timers::Timer;
 use super::{Engine, EngineOptions};
 use crate::base::clock::{Instant, Now};
-use crate::domain::placement::{Demand, Host, Limits, evaluate};
+use crate::domain::placement::{Demand, Host, Limits, mismatch};
 use crate::domain::preemption::{Eligible, Index, Seeker, choose};
 use crate::model::{AgentId, ScheduleStatus, ScheduledTask, TaskConfig, TaskId};
 use std::collections::{BTreeMap, VecDeque};
@@ -210,9 +210,8 @@ impl Engine {
             let host = Host {
                 attributes: &machine.attributes,
                 mode: machine.mode,
-                free: demand.need,
             };
-            if evaluate(&demand, &host, limits.as_ref()).is_some() {
+            if mismatch(&demand, &host, limits.as_ref()).is_some() {
                 continue;
             }
             let left = self.revocable.left(&step.tables, machine, &options);
