@@ -56,12 +56,10 @@ impl Limits {
 
     /// Whether it counts less than `before` anywhere: what was refused by those counts may be refused no more.
     pub fn is_below(&self, before: &Self) -> bool {
-        let counts = before.0.iter().flat_map(|(name, counts)| {
-            counts
-                .iter()
-                .map(move |(value, count)| (name, value, *count))
+        let mut counts = before.0.iter().flat_map(|(name, counts)| {
+            let counts = counts.iter();
+            counts.map(move |(value, count)| (name, value, *count))
         });
-        let mut counts = counts;
         counts.any(|(name, value, count)| self.count(name, value) < count)
     }
 
@@ -117,8 +115,7 @@ pub struct Veto {
 
 /// Why a machine does not do: the first category of which there is anything.
 ///
-/// A search refuses thousands of machines and tells of one. So this holds no text of its own: an attempt on
-/// full machines took three times as long when it did (`cargo bench --bench placement`).
+/// A search refuses thousands of machines and tells of one: so this holds no text of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal<'a> {
     /// The machine is for others.

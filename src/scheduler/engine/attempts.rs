@@ -2,6 +2,7 @@
 
 use super::Engine;
 use super::affinity::{Kept, Place};
+use super::pending::Group;
 use super::revocable::is_revocable;
 use super::step::Step;
 use crate::base::clock::Now;
@@ -40,10 +41,11 @@ impl Engine {
             need: needs(&config, options.executor_overhead),
         };
         let mut limits = Limits::of(&config).map(|l| count_limits(l, &self.head, &config));
+        let mut searched = group.searched;
         if let (Some(limits), Some(before)) = (&limits, &group.limits)
             && limits.is_below(before)
         {
-            (scan.seen, scan.refused) = (0, 0);
+            (scan.seen, scan.refused, searched) = (0, 0, None);
         }
         let (preemption, affinity) = (&self.preemption, &self.affinity);
         let (revocable, takes_revocable) = (&self.revocable, is_revocable(&config, &options));
@@ -118,7 +120,7 @@ impl Engine {
         if let Some(group) = self.pending.get_mut(id) {
             (group.seen, group.refused) = (scan.seen, scan.refused);
             (group.scanned, group.nearest) = (scanned, nearest);
-            group.limits = limits;
+            (group.limits, group.searched) = (limits, searched);
         }
         self.settle(now, done);
         self.affinity_is_used(now, &placed_here);
@@ -161,6 +163,16 @@ pub(super) fn free(tables: &Tables, machine: &Machine, overhead: Resources) -> R
         .load(&machine.agent)
         .map(|load| load.used().plus(overhead.times(load.executors())));
     machine.total.minus(used.unwrap_or_default())
+}
+
+/// Whether fewer tasks of a group's job are somewhere than when machines last refused it, so that they may
+/// refuse it no more.
+pub(super) fn have_limits_fallen(group: &Group, tables: &Tables) -> bool {
+    let Some(before) = &group.limits else {
+        return false;
+    };
+    let limits = Limits::of(&group.config);
+    limits.is_some_and(|limits| count_limits(limits, tables, &group.config).is_below(before))
 }
 
 /// Counts the job's tasks that hold resources, by the attributes of their machines.

@@ -9,7 +9,8 @@
 //! is reserved for the group until one of its tasks takes it or the reservation runs out. A reservation
 //! outlasts victims that need longer to end.
 
-use super::attempts::{count_limits, is_pending, needs};
+use super::attempts::{count_limits, have_limits_fallen, is_pending, needs};
+use super::pending::Group;
 use super::revocable::is_revocable;
 use super::step::Step;
 use super::timers::Timer;
@@ -122,8 +123,10 @@ impl Engine {
 
     /// Looks for room for one group; `false` if that was known to be in vain.
     fn search(&mut self, now: Now, id: u64) -> bool {
-        let known = |group: &super::pending::Group| group.searched == Some(self.book.latest());
-        if self.pending.get(id).is_none_or(known) {
+        let is_known = |group: &Group| {
+            group.searched == Some(self.book.latest()) && !have_limits_fallen(group, &self.head)
+        };
+        if self.pending.get(id).is_none_or(is_known) {
             return false;
         }
         // Nobody is to end for whom there is room.
@@ -147,9 +150,7 @@ impl Engine {
         let found = self.make_room(now, id, &config, &waiting);
         let latest = self.book.latest();
         if let Some(group) = self.pending.get_mut(id) {
-            // Limits may end without a change of a machine.
-            let lasting = found == 0 && Limits::of(&config).is_none();
-            group.searched = lasting.then_some(latest);
+            group.searched = (found == 0).then_some(latest);
         }
         true
     }
