@@ -3,7 +3,8 @@
 use super::world::{World, config, create, key, total};
 use crate::base::rng::Rng;
 use crate::model::{
-    AgentId, Constraint, ConstraintKind, MilliCpus, ScheduleStatus as S, TaskConfig, TaskState,
+    AgentId, Attribute, Constraint, ConstraintKind, MilliCpus, ScheduleStatus as S, TaskConfig,
+    TaskState,
 };
 use crate::scheduler::admin::AdminCommand;
 use crate::scheduler::handle::Command;
@@ -322,4 +323,51 @@ fn capacity_limits_and_quota_hold_whatever_happens() {
         run_all(&mut world);
         check(&world, seed);
     }
+}
+
+#[test]
+fn a_search_in_vain_by_a_limit_is_repeated_once_the_limit_holds_no_more() {
+    let mut world = World::new(3);
+    quota(&mut world);
+    for name in ["a", "b"] {
+        let agent = world.agents.entry(AgentId::new(name)).or_default();
+        agent.attributes = vec![Attribute {
+            name: "rack".into(),
+            values: BTreeSet::from(["one".to_owned()]),
+        }];
+        world.agent_up(name);
+    }
+    world.command(None, &create(sized("low", 990, false), 8));
+    run_all(&mut world);
+    assert_eq!(count(&world, "low", S::Running), 8);
+    let mut high = sized("high", 1_500, true);
+    high.constraints.insert(Constraint {
+        name: "rack".into(),
+        kind: ConstraintKind::Limit(1),
+    });
+    world.command(None, &create(high, 2));
+    let wait = |world: &mut World| {
+        for _ in 0..10 {
+            world.pass(Duration::from_secs(60));
+            run_all(world);
+        }
+    };
+    wait(&mut world);
+    let states = |world: &World| [S::Running, S::Pending, S::Lost].map(|s| count(world, "high", s));
+    assert_eq!(states(&world), [1, 1, 0]);
+    let searches = |world: &World| {
+        let counters = world.engine.view().counters;
+        counters["preemptor_slot_search_attempts_for_prod"]
+    };
+    let before = searches(&world);
+    wait(&mut world);
+    assert_eq!(searches(&world), before, "it is known to be in vain");
+    // The one that is placed goes with its machine: nothing changes about the other machine.
+    let tables = world.tables();
+    let high = key("high");
+    let mut placed = tables.active_tasks_of_job(&high);
+    let held = placed.find_map(|task| task.agent.clone()).unwrap();
+    world.agent_down(held.as_str());
+    wait(&mut world);
+    assert_eq!(states(&world), [1, 1, 1]);
 }
