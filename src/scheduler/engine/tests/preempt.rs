@@ -253,7 +253,7 @@ fn capacity_limits_and_quota_hold_whatever_happens() {
         for number in 0..5 {
             let name = format!("a{number}");
             let fake = world.agents.entry(AgentId::new(&name)).or_default();
-            fake.attributes = vec![crate::model::Attribute {
+            fake.attributes = vec![Attribute {
                 name: "rack".into(),
                 values: BTreeSet::from([format!("r{}", number / 2)]),
             }];
