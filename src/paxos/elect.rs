@@ -33,6 +33,9 @@ impl Replica {
                     self.set_leader(None);
                 }
                 self.has_stood_again = false;
+                if matches!(self.role, Role::Candidate(_)) {
+                    self.in_vain = self.in_vain.saturating_add(1);
+                }
                 self.role = Role::Follower;
                 self.expect_leader(now, rng);
                 if self.is_seatless() {
@@ -51,25 +54,44 @@ impl Replica {
         let led = self.leader.is_some_and(|ballot| ballot.replica == peer);
         if led && peer != self.me.id && matches!(self.role, Role::Follower) {
             self.set_leader(None);
-            self.stand_soon(now, rng);
+            self.stand_soon(now, Some(peer), rng);
         }
         self.settle(now, rng);
     }
 
-    /// Nobody leads. Stands not at once, so that the followers do not all stand together.
-    pub(super) fn stand_soon(&mut self, now: Instant, rng: &mut Rng) {
+    /// Nobody leads, since `gone` has gone. Those who are left do not stand all together, which may come to
+    /// nothing and costs a timeout then: one after the other, each a heartbeat later, for as long as none of
+    /// them is heard to stand.
+    pub(super) fn stand_soon(&mut self, now: Instant, gone: Option<ReplicaId>, rng: &mut Rng) {
         let heartbeat = self.options.timing.heartbeat;
-        let wait = rng.duration(heartbeat / 10, heartbeat);
+        let ids = self.configuration().members.keys();
+        let before = ids.filter(|id| **id < self.me.id && Some(**id) != gone);
+        let turn = u32::try_from(before.take(Self::TURNS).count()).unwrap_or(0);
+        let wait = heartbeat * turn + rng.duration(heartbeat / 10, heartbeat / 5);
         self.deadline = self.deadline.min(now + wait);
     }
+
+    /// In a large ensemble the last ones stand together.
+    const TURNS: usize = 3;
 
     /// How long a leader may be silent.
     pub(super) fn election_timeout(&self) -> Duration {
         self.pulse.timeout(self.options.timing.election)
     }
 
+    /// A candidacy is given at most this many election timeouts.
+    const PATIENCE_MAX: u32 = 4;
+
     pub(super) fn expect_leader(&mut self, now: Instant, rng: &mut Rng) {
-        let timeout = self.election_timeout();
+        let timeout = match self.leader {
+            Some(_) => self.election_timeout(),
+            // However late the last one was heard, nobody is waited for; but a candidacy that comes to
+            // nothing may have needed longer.
+            None => {
+                self.options.timing.election
+                    * self.in_vain.saturating_add(1).min(Self::PATIENCE_MAX)
+            }
+        };
         self.deadline = now + rng.duration(timeout, timeout * 2);
     }
 
@@ -210,6 +232,9 @@ impl Replica {
         if from.id != self.me.id {
             self.follow(now, rng);
             self.set_leader(None);
+            if !self.is_seatless() {
+                self.expect_leader(now, rng);
+            }
         }
         let body = Body::Promise {
             learned: self.acceptor.learned,
@@ -284,6 +309,7 @@ impl Replica {
                 leader.write_to_members_of(now, Position(at), configuration);
             }
         }
+        self.in_vain = 0;
         self.role = Role::Leader(Box::new(leader));
         self.deadline = self.next_tick(now);
         self.write(values);

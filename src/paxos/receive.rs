@@ -206,8 +206,14 @@ impl Replica {
     /// The owner of `ballot` leads, and no promise stands against it.
     fn hear_leader(&mut self, now: Instant, ballot: Ballot, rng: &mut Rng) {
         self.pulse.beat(now);
+        self.in_vain = 0;
+        let is_new = self.leader != Some(ballot);
         self.follow(now, rng);
         self.set_leader(Some(ballot));
+        if is_new && !self.is_seatless() {
+            // Its silence is borne for longer than nobody's.
+            self.expect_leader(now, rng);
+        }
     }
 
     /// Learns what is held of `ballot` up to its coordinator's watermark.

@@ -127,6 +127,8 @@ pub struct Replica {
     pub(super) seen: Ballot,
     /// Whether a rejection has been answered by standing again at once since the last timeout.
     pub(super) has_stood_again: bool,
+    /// How many candidacies have come to nothing since a leader was last heard.
+    pub(super) in_vain: u32,
     /// Whether a candidacy has met a newer configuration and has to begin again under it.
     pub(super) restarts: bool,
     /// What the owner was last told of whether this replica votes.
@@ -189,6 +191,7 @@ impl Replica {
             is_warm: true,
             role: Role::Follower,
             has_stood_again: false,
+            in_vain: 0,
             restarts: false,
             told: Status::Empty,
             leader: None,
@@ -246,7 +249,7 @@ impl Replica {
             if self.is_alone() {
                 self.campaign(now, rng);
             } else {
-                self.stand_soon(now, rng);
+                self.stand_soon(now, None, rng);
             }
         }
         self.settle(now, rng);

@@ -140,3 +140,31 @@ fn votes_of_strangers_and_of_older_incarnations_do_not_count() {
     driven.hear(2, ballot(1, 1), promise);
     assert_eq!(driven.core.end(), Position(1), "the barrier is written");
 }
+
+#[test]
+fn followers_whose_leader_has_gone_stand_one_after_the_other() {
+    // Whatever is drawn, and also if the first in turn cannot: its turn passes.
+    for seed in 0..50 {
+        let mut deadlines = Vec::new();
+        for me in [2, 3] {
+            let ids = [me, 1, 5 - me];
+            let mut rng = Rng::from_seed(seed);
+            let mut core = Replica::new(recovered(&ids), Options::default());
+            core.start(NOW, &mut rng);
+            let heartbeat = Body::Heartbeat {
+                learned: Position::ZERO,
+                round: 0,
+            };
+            let message = Message {
+                from: member(1),
+                ballot: ballot(1, 1),
+                body: heartbeat,
+            };
+            core.handle_message(NOW, message, &mut rng);
+            core.handle_disconnected(NOW, ReplicaId(1), &mut rng);
+            deadlines.push(core.deadline().since(NOW).as_millis());
+        }
+        assert!((5..=10).contains(&deadlines[0]), "{deadlines:?}");
+        assert!((55..=60).contains(&deadlines[1]), "{deadlines:?}");
+    }
+}
