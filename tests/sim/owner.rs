@@ -44,6 +44,11 @@ impl World {
             .min_by_key(|index| self.machines[*index].id())
             .unwrap_or(0);
         self.call(first, |core, now, rng| core.form(now, configuration, rng));
+        if self.plan.forms_anew && self.rng.one_in(2) {
+            // What it has said by now must be what it finds on its disk again.
+            self.crash(first);
+            self.start_soon(first);
+        }
     }
 
     /// Asks for a moment to read at.

@@ -247,6 +247,7 @@ impl Plan {
         plan.faults.kinds = vec![Fault::Crash, Fault::PowerCut, Fault::Hold];
         plan.faults.pause = ms(40 + seed % 5 * 20);
         plan.forms_anew = true;
+        plan.network.outlives_processes = true;
         plan.spares = 0;
         plan.rounds = 1;
         plan.chaos = ms(2_000);
