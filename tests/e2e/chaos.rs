@@ -5,6 +5,7 @@
 
 use crate::job::{
     Outcome, call, create, id_of, is_ok, is_transient, job_of, kill, status_of, tasks,
+    tasks_at_last,
 };
 use crate::world::{World, now, wait};
 use aurora::base::rng::Rng;
@@ -254,7 +255,7 @@ fn nothing_acknowledged_is_lost_and_nothing_runs_twice() {
 /// The jobs that were killed since would be created anew by a scheduler that has forgotten.
 pub fn repeat_everything(world: &World, jobs: &[Job]) {
     let ids = || {
-        let all = tasks(world).expect("the scheduler leads");
+        let all = tasks_at_last(world);
         all.iter().map(id_of).collect::<BTreeSet<String>>()
     };
     let before = ids();
@@ -280,7 +281,7 @@ pub fn judge_the_end(world: &World, judge: &Path, jobs: &[Job], before: &Lines) 
         assert!(now() < end, "it does not settle: {last}");
         std::thread::sleep(Duration::from_millis(100));
     }
-    let all = tasks(world).unwrap();
+    let all = tasks_at_last(world);
     let (starts, ends) = verdict(judge);
     let known: BTreeSet<String> = all.iter().map(id_of).collect();
     for id in starts.keys() {

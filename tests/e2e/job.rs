@@ -1,6 +1,6 @@
 //! Jobs and calls for the tests, over the real wire.
 
-use crate::world::World;
+use crate::world::{World, wait};
 use aurora::thrift::api::*;
 use aurora::thrift::service::{CreateJob, GetTasksStatus, KillTasks, Request};
 use aurora::thrift::{Protocol, message};
@@ -123,6 +123,16 @@ pub fn tasks(world: &World) -> Option<Vec<ScheduledTask>> {
         Some(ResponseResult::ScheduleStatusResult(result)) => Some(result.tasks),
         Some(_) | None => None,
     }
+}
+
+/// All tasks, from whoever can say: a scheduler that starts knows no leader yet, and clients ask again.
+pub fn tasks_at_last(world: &World) -> Vec<ScheduledTask> {
+    let mut found = None;
+    wait("an answer", || {
+        found = tasks(world);
+        found.is_some()
+    });
+    found.unwrap_or_default()
 }
 
 pub fn id_of(task: &ScheduledTask) -> String {

@@ -276,7 +276,7 @@ fn production_work_makes_room_for_itself_on_a_full_machine() {
         running(&world, "high") == on("one", 1)
     });
     assert_eq!(running(&world, "low"), on("one", 1));
-    let tasks = job::tasks(&world).unwrap();
+    let tasks = job::tasks_at_last(&world);
     let messages = tasks.iter().flat_map(|task| &task.task_events);
     let told = messages.filter(|event| event.status == Some(ScheduleStatus::Preempting));
     let told: Vec<_> = told.filter_map(|event| event.message.clone()).collect();

@@ -1,7 +1,7 @@
 //! Secrets stay where they were given: recognisable ones go in everywhere, things go wrong, and then every
 //! line of a log, every page, every command line and environment is searched for them.
 
-use crate::job::{self, Outcome, create, id_of, key, status_of, tasks};
+use crate::job::{self, Outcome, create, id_of, key, status_of, tasks, tasks_at_last};
 use crate::world::{AURORA, World, exchange, processes_below, text, wait};
 use aurora::thrift::api::{MesosFetcherUri, ScheduleStatus};
 use aurora::thrift::service::Request;
@@ -202,7 +202,7 @@ fn no_secret_is_in_a_log_a_page_a_command_line_or_an_error() {
         let has = |wanted: &[ScheduleStatus]| all.iter().any(|t| wanted.contains(&status_of(t)));
         has(&[ScheduleStatus::Running]) && has(&[ScheduleStatus::Failed, ScheduleStatus::Lost])
     });
-    let all = tasks(&world).unwrap();
+    let all = tasks_at_last(&world);
     for task in &all {
         for event in &task.task_events {
             said.add("an event", event.message.clone().unwrap_or_default());

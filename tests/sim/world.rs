@@ -442,8 +442,12 @@ impl World {
     }
 
     fn send(&mut self, from: usize, process: &Process, to: Option<usize>, message: &Message) {
-        // A new incarnation is taken by the core, and durable before it speaks of it.
-        self.machines[from].me = message.from;
+        // A new incarnation is taken by the core. What the old one had to say may come behind it, if it
+        // waited for the disk: no vote is among that.
+        let me = &mut self.machines[from].me;
+        if message.from.id != me.id || message.from.incarnation >= me.incarnation {
+            *me = message.from;
+        }
         self.overhear(from, process, message);
         let Some(to) = to else {
             return;
