@@ -183,8 +183,12 @@ impl Ensemble {
             .map(|line| line.split_whitespace().collect())
             .filter(|row: &Vec<&str>| row.first().is_some_and(|at| at.starts_with("127.0.0.1:")))
             .collect();
+        // Of one that is gone the last is shown that was heard of it: it voted then.
+        let is_there = |row: &Vec<&str>| !row.contains(&"gone,") && !row.contains(&"never");
         let votes = |row: &Vec<&str>| {
-            matches!(row.get(2), Some(&"leader" | &"follower")) && row.get(3) == Some(&"VOTING")
+            matches!(row.get(2), Some(&"leader" | &"follower"))
+                && row.get(3) == Some(&"VOTING")
+                && is_there(row)
         };
         rows.len() == SIZE && rows.iter().all(votes)
     }
