@@ -54,6 +54,19 @@ fn end(world: &mut World) {
     world.calm();
 }
 
+/// Drains a machine at once, whatever that does to the jobs on it.
+fn drain(world: &mut World, host: &str) {
+    let drain = AdminCommand::DrainHosts {
+        hosts: BTreeSet::from([host.to_owned()]),
+        default_policy: crate::model::SlaPolicy::Percentage {
+            milli_percent: 0,
+            duration_secs: 0,
+        },
+        timeout_secs: 0,
+    };
+    world.command(None, &Command::Admin(drain));
+}
+
 #[test]
 fn whoever_is_lost_or_fails_is_counted_once() {
     let mut world = World::new(20);
@@ -290,15 +303,7 @@ fn an_agent_that_comes_back_with_replaced_tasks_is_told_to_end_them() {
 fn restarts_in_the_middle_of_a_drain_leave_no_instance_behind() {
     let mut world = running(&["a"], config("j", |_| {}), 4);
     world.agent_up("b");
-    let drain = AdminCommand::DrainHosts {
-        hosts: BTreeSet::from(["a".to_owned()]),
-        default_policy: crate::model::SlaPolicy::Percentage {
-            milli_percent: 0,
-            duration_secs: 0,
-        },
-        timeout_secs: 0,
-    };
-    world.command(None, &Command::Admin(drain));
+    drain(&mut world, "a");
     world.turn();
     for _ in 0..3 {
         let restart = Command::RestartShards {
@@ -329,15 +334,7 @@ fn an_abort_in_the_middle_of_a_drain_leaves_what_is_moved_to_the_scheduler() {
     world.pass(MINUTE);
     let update = world.started(&start(version("j", 1), 4, settings(2)));
     world.calm();
-    let drain = AdminCommand::DrainHosts {
-        hosts: BTreeSet::from(["a".to_owned()]),
-        default_policy: crate::model::SlaPolicy::Percentage {
-            milli_percent: 0,
-            duration_secs: 0,
-        },
-        timeout_secs: 0,
-    };
-    world.command(None, &Command::Admin(drain));
+    drain(&mut world, "a");
     world.learn();
     let reply = world.ask(&change(&update, UpdateChange::Abort));
     assert!(reply.messages.is_empty(), "{reply:?}");
