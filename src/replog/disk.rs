@@ -207,11 +207,19 @@ impl Disk {
         Ok((disk, recovered))
     }
 
-    /// How many members the ensemble had, as far as that can be read: of no replica that was proven.
-    pub fn stored_members(store: &dyn Store) -> Option<usize> {
-        let value = store.value(META_KEY).ok()??;
-        let meta = Meta::decode(&value).ok()?;
-        Some(meta.configuration.members.len())
+    /// Whether the ensemble of a replica had no other members, as far as can be told of one that is not
+    /// proven: by its store if that can be read, or by the evidence where that is of a later commit. A store
+    /// that lacks its end may be back at what it was before the replica had others.
+    pub fn was_alone(store: Option<&dyn Store>, evidence: Option<Evidence>) -> bool {
+        let stored = store.and_then(|store| store.value(META_KEY).ok()?);
+        let meta = stored.and_then(|value| Meta::decode(&value).ok());
+        let told = meta.map(|meta| (meta.sequence, meta.configuration.members.len()));
+        let attested =
+            evidence.and_then(|evidence| Some((evidence.sequence, evidence.members? as usize)));
+        told.into_iter()
+            .chain(attested)
+            .max_by_key(|(sequence, _)| *sequence)
+            .is_some_and(|(_, members)| members == 1)
     }
 
     /// The number of the last commit.
@@ -425,6 +433,7 @@ fn evidence_of(meta: &Meta, value: &[u8]) -> Evidence {
         promised: meta.promised,
         sequence: meta.sequence,
         hash: stored::hash(META_KEY, value),
+        members: Some(u32::try_from(meta.configuration.members.len()).unwrap_or(u32::MAX)),
     }
 }
 

@@ -10,6 +10,7 @@ use super::layout::{self, Holding};
 use super::peers::{Network, NetworkOptions};
 use super::run::{Empty, Inlets, Members, Runner, Wires};
 use super::store::Store;
+use super::stored::Evidence;
 use super::wire::Hello;
 use crate::base::rng::Rng;
 use crate::base::stamp;
@@ -126,8 +127,8 @@ pub(super) fn recover_from_peers(
         cause,
     };
     let evidence = EvidenceFile::open(&layout::evidence_path(path));
-    let me = match &evidence {
-        Ok(file) => file.newest().ok().map(|evidence| evidence.me),
+    let newest = match &evidence {
+        Ok(file) => file.newest().ok(),
         Err(EvidenceOpenError::InUse) => {
             return Err(OpenError::InUse {
                 path: path.to_path_buf(),
@@ -135,12 +136,13 @@ pub(super) fn recover_from_peers(
         }
         Err(EvidenceOpenError::Io(_)) => None,
     };
-    if was_alone(path) {
+    if was_alone(path, newest) {
         return Err(OpenError::Unproven {
             path: path.to_path_buf(),
             cause,
         });
     }
+    let me = newest.map(|evidence| evidence.me);
     let aside = layout::set_aside(path, me).map_err(io)?;
     drop(evidence);
     log::error!(
@@ -161,13 +163,11 @@ pub(super) fn recover_from_peers(
 }
 
 /// Whether what can still be read of a replica says that its ensemble has no other members.
-fn was_alone(path: &Path) -> bool {
+fn was_alone(path: &Path, evidence: Option<Evidence>) -> bool {
     // What a damaged database does to its library must not end the process here.
-    let read = std::panic::catch_unwind(|| {
-        let store = FjallStore::open(&layout::store_path(path)).ok()?;
-        Disk::stored_members(&store)
-    });
-    matches!(read, Ok(Some(1)))
+    let opened = std::panic::catch_unwind(|| FjallStore::open(&layout::store_path(path)).ok());
+    let store = opened.ok().flatten();
+    Disk::was_alone(store.as_ref().map(|store| store as &dyn Store), evidence)
 }
 
 /// Makes a replica at an empty path that has to learn everything before it votes, and opens it.

@@ -30,12 +30,14 @@ pub enum StoredError {
         why: String,
     },
     /// A newer program wrote it.
-    #[error("{what} has format version {version}; this program reads up to version 1")]
+    #[error("{what} has format version {version}; this program reads up to version {newest}")]
     Newer {
         /// Which record.
         what: &'static str,
         /// The version found.
         version: u8,
+        /// The newest that this program knows.
+        newest: u8,
     },
 }
 
@@ -81,6 +83,8 @@ pub struct Evidence {
     pub sequence: u64,
     /// The hash of the meta record, which in turn holds the sum for the runs.
     pub hash: u64,
+    /// How many members its ensemble had: not told by the first version.
+    pub members: Option<u32>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -152,6 +156,7 @@ enum ValueV1<'a> {
 #[derive(Serialize, Deserialize)]
 enum EvidenceEnvelope {
     V1(EvidenceV1),
+    V2(EvidenceV2),
 }
 
 #[derive(Serialize, Deserialize)]
@@ -163,6 +168,17 @@ struct EvidenceV1 {
     sequence: u64,
     hash: u64,
 }
+
+#[derive(Serialize, Deserialize)]
+struct EvidenceV2 {
+    evidence: EvidenceV1,
+    members: u32,
+}
+
+/// The newest version of each kind of record.
+const META_VERSION: u8 = 1;
+const RUN_VERSION: u8 = 1;
+const EVIDENCE_VERSION: u8 = 2;
 
 /// One copy in place of one call a byte.
 fn as_bytes<S: Serializer>(bytes: &&[u8], serializer: S) -> Result<S::Ok, S::Error> {
@@ -255,6 +271,7 @@ fn encode(envelope: &impl Serialize, about: usize) -> Vec<u8> {
 
 fn decode<'a, T: Deserialize<'a>>(
     what: &'static str,
+    newest: u8,
     bytes: &'a [u8],
     must_end: bool,
 ) -> Result<T, StoredError> {
@@ -266,11 +283,15 @@ fn decode<'a, T: Deserialize<'a>>(
         return Err(damaged(format!("{} bytes too many", bytes.len() - end)));
     }
     // The envelope's version is the first byte: said apart from damage, since the checksum held.
-    if let Some(&version) = payload.first()
-        && version != 0
+    if let Some(&number) = payload.first()
+        && number >= newest
     {
-        let version = version.saturating_add(1);
-        return Err(StoredError::Newer { what, version });
+        let version = number.saturating_add(1);
+        return Err(StoredError::Newer {
+            what,
+            version,
+            newest,
+        });
     }
     let (value, rest) =
         postcard::take_from_bytes(payload).map_err(|error| damaged(error.to_string()))?;
@@ -386,7 +407,7 @@ impl Meta {
     /// See [`StoredError`].
     pub fn decode(bytes: &[u8]) -> Result<Self, StoredError> {
         const WHAT: &str = "the meta record";
-        let MetaEnvelope::V1(stored) = decode(WHAT, bytes, true)?;
+        let MetaEnvelope::V1(stored) = decode(WHAT, META_VERSION, bytes, true)?;
         let status = status(stored.status).ok_or_else(|| StoredError::Damaged {
             what: WHAT,
             why: format!("no status has the number {}", stored.status),
@@ -414,17 +435,19 @@ impl Meta {
 impl Evidence {
     /// The bytes to store.
     pub fn encode(&self) -> Vec<u8> {
-        encode(
-            &EvidenceEnvelope::V1(EvidenceV1 {
-                cluster: self.cluster,
-                replica: self.me.id.0,
-                incarnation: self.me.incarnation.0,
-                promised: self.promised.into(),
-                sequence: self.sequence,
-                hash: self.hash,
-            }),
-            SMALL_BYTES,
-        )
+        let evidence = EvidenceV1 {
+            cluster: self.cluster,
+            replica: self.me.id.0,
+            incarnation: self.me.incarnation.0,
+            promised: self.promised.into(),
+            sequence: self.sequence,
+            hash: self.hash,
+        };
+        let envelope = match self.members {
+            Some(members) => EvidenceEnvelope::V2(EvidenceV2 { evidence, members }),
+            None => EvidenceEnvelope::V1(evidence),
+        };
+        encode(&envelope, SMALL_BYTES)
     }
 
     /// Reads a slot: the frame at its start; what is behind does not count.
@@ -433,7 +456,10 @@ impl Evidence {
     ///
     /// See [`StoredError`].
     pub fn decode(slot: &[u8]) -> Result<Self, StoredError> {
-        let EvidenceEnvelope::V1(stored) = decode("an evidence slot", slot, false)?;
+        let (stored, members) = match decode("an evidence slot", EVIDENCE_VERSION, slot, false)? {
+            EvidenceEnvelope::V1(stored) => (stored, None),
+            EvidenceEnvelope::V2(stored) => (stored.evidence, Some(stored.members)),
+        };
         Ok(Self {
             cluster: stored.cluster,
             me: Member {
@@ -443,6 +469,7 @@ impl Evidence {
             promised: stored.promised.into(),
             sequence: stored.sequence,
             hash: stored.hash,
+            members,
         })
     }
 }
@@ -472,7 +499,7 @@ pub fn encode_run(run: &Run) -> Vec<u8> {
 /// See [`StoredError`].
 pub fn decode_run(key: &[u8], bytes: &[u8]) -> Result<Run, StoredError> {
     const WHAT: &str = "a run of entries";
-    let RunEnvelope::V1(stored) = decode(WHAT, bytes, true)?;
+    let RunEnvelope::V1(stored) = decode(WHAT, RUN_VERSION, bytes, true)?;
     let values = stored.values.into_iter().map(|value| match value {
         ValueV1::Append(bytes) => Value::Append(bytes.into()),
         ValueV1::Configure(configuration) => Value::Configure(Arc::new(configuration.into())),

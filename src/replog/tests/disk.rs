@@ -164,11 +164,22 @@ fn stored_bytes_of_version_1_stay_what_they_are() {
         promised: ballot(3),
         sequence: 5,
         hash: 8,
+        members: None,
     };
     let bytes = evidence.encode();
     assert_eq!(Evidence::decode(&bytes).unwrap(), evidence);
     assert_eq!([meta_hex, long_key, run_hex, hex(&bytes)], GOLDEN_V1);
+    let evidence = Evidence {
+        members: Some(3),
+        ..evidence
+    };
+    let bytes = evidence.encode();
+    assert_eq!(Evidence::decode(&bytes).unwrap(), evidence);
+    assert_eq!(hex(&bytes), EVIDENCE_V2);
 }
+
+/// The second version of an evidence slot.
+const EVIDENCE_V2: &str = "0d00000002485d1701cdd702b4240003b424050803";
 
 /// The second version of a run's key.
 const KEY_V2: &str = "7200000000000000090003000000000000000334";
@@ -192,8 +203,22 @@ fn a_newer_version_is_told_apart_from_damage() {
     crate::base::frame::encode(&[1, 2, 3], &mut newer);
     let error = Meta::decode(&newer).unwrap_err();
     assert!(
-        matches!(error, StoredError::Newer { version: 2, .. }),
+        matches!(
+            error,
+            StoredError::Newer {
+                version: 2,
+                newest: 1,
+                ..
+            }
+        ),
         "{error}"
+    );
+    let mut slot = Vec::new();
+    crate::base::frame::encode(&[2, 2, 3], &mut slot);
+    let error = Evidence::decode(&slot).unwrap_err().to_string();
+    assert_eq!(
+        error,
+        "an evidence slot has format version 3; this program reads up to version 2"
     );
     newer[9] ^= 1;
     assert!(matches!(
@@ -362,6 +387,7 @@ fn a_log_whose_runs_have_the_keys_of_the_first_version_goes_on() {
         promised: meta.promised,
         sequence: meta.sequence,
         hash: stored::hash(META_KEY, &value),
+        members: None,
     };
     old.insert(META_KEY.to_vec(), value);
     *store.map.lock().unwrap() = old;
@@ -545,6 +571,60 @@ fn a_failed_sync_poisons_the_log_and_is_never_tried_again() {
         assert!(entries.len() <= 1);
         log.close().await;
     });
+}
+
+#[test]
+fn whether_there_were_others_is_told_by_the_newest_that_is_left() {
+    let scratch = Scratch::new();
+    let store = fresh(&scratch);
+    let (mut disk, _) = open(&scratch, &store).unwrap();
+    let newest = || {
+        let path = scratch.path().join("evidence");
+        EvidenceFile::open(&path).unwrap().newest().unwrap()
+    };
+    let before = store.map.lock().unwrap().clone();
+    let mut grown = Configuration::alone(1, ME);
+    grown.members.insert(
+        ReplicaId(9),
+        Seat {
+            incarnation: Incarnation(0),
+            address: "host:1".into(),
+        },
+    );
+    let grown = Record::Forming(grown.into());
+    disk.commit([grown]).unwrap();
+    drop(disk);
+    let evidence = newest();
+    assert_eq!(evidence.members, Some(2));
+    assert!(!Disk::was_alone(Some(store.as_ref()), None));
+    assert!(!Disk::was_alone(Some(store.as_ref()), Some(evidence)));
+    // The store is back at a commit from before it grew: the evidence knows better.
+    *store.map.lock().unwrap() = before;
+    assert!(!Disk::was_alone(Some(store.as_ref()), Some(evidence)));
+    assert!(Disk::was_alone(Some(store.as_ref()), None));
+    // One of the first version does not say.
+    let silent = Evidence {
+        members: None,
+        ..evidence
+    };
+    assert!(Disk::was_alone(Some(store.as_ref()), Some(silent)));
+    // Nor is an older one believed: what the store has is newer.
+    let older = Evidence {
+        sequence: 0,
+        ..evidence
+    };
+    assert!(Disk::was_alone(Some(store.as_ref()), Some(older)));
+    // Nothing is left but the evidence.
+    store.map.lock().unwrap().clear();
+    let alone = Evidence {
+        members: Some(1),
+        ..evidence
+    };
+    for store in [Some(store.as_ref() as &dyn Store), None] {
+        assert!(!Disk::was_alone(store, Some(evidence)));
+        assert!(Disk::was_alone(store, Some(alone)));
+        assert!(!Disk::was_alone(store, None));
+    }
 }
 
 #[test]

@@ -48,10 +48,7 @@ fn damage(node: &Node, rng: &mut Rng) {
         return;
     }
     let journal = fs::File::options().write(true).open(path).unwrap();
-    // What was written before it was of this ensemble stays: without that it is taken for one that is alone,
-    // and refused.
-    let kept = used / 2 + rng.index(used - used / 2);
-    journal.set_len(kept as u64).unwrap();
+    journal.set_len(rng.index(used) as u64).unwrap();
 }
 
 async fn scenario(seed: u64, size: usize) {
