@@ -113,7 +113,7 @@ impl World {
             format!("-scheduler=127.0.0.1:{}", self.peer_port),
             format!("-work_dir={}", self.path("agent").display()),
             format!("-agent_key_file={}", self.path("agent.key").display()),
-            "-resources=cpus:64;mem:65536;disk:65536;ports:[31000-32000]".to_owned(),
+            "-resources=cpus:256;mem:65536;disk:65536;ports:[31000-32000]".to_owned(),
             "-allow_root_tasks=true".to_owned(),
             "-exit_with_parent=true".to_owned(),
         ]

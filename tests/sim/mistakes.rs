@@ -26,6 +26,7 @@ const MISTAKES: &[&str] = &[
     "answer-before-sync",
     "believe-an-older-store",
     "believe-any-runs",
+    "change-before-settled",
     "come-back-as-the-same",
     "count-any-incarnation",
     "count-new-members-only",
@@ -133,14 +134,10 @@ fn plan_for(name: &str, seed: u64) -> Plan {
 /// a fast one does. They take about five seconds.
 const SEEDS: u64 = 400;
 
-/// Those that take a coincidence of several faults to be seen: looked for in the long mode.
-const SLOW: &[&str] = &["change-before-settled"];
-const SLOW_SEEDS: u64 = 6_000;
-
-/// How long it took to find a mistake, and at which seed; none within so many seeds.
-fn find(name: &'static str, seeds: u64) -> Option<(u64, Duration)> {
+/// How long it took to find a mistake, and at which seed.
+fn find(name: &'static str) -> Option<(u64, Duration)> {
     let started = clock::now();
-    for seed in 1..=seeds {
+    for seed in 1..=SEEDS {
         mistake::set(Some(name));
         let result = catch_unwind(AssertUnwindSafe(|| live(plan_for(name, seed))));
         mistake::set(None);
@@ -158,15 +155,12 @@ fn every_mistake_is_found() {
         std::panic::set_hook(Box::new(|_| {}));
     }
     let mut missed = Vec::new();
-    let is_long = std::env::var("AURORA_LONG").is_ok_and(|long| long == "1");
     let only = std::env::var("AURORA_MISTAKE").ok();
-    let quick = MISTAKES.iter().map(|name| (*name, SEEDS));
-    let slow = SLOW.iter().map(|name| (*name, SLOW_SEEDS));
-    let wanted = quick.chain(slow.filter(|_| is_long));
     let is_wanted = |name: &str| only.as_deref().is_none_or(|only| only.contains(name));
-    let wanted: Vec<_> = wanted.filter(|(name, _)| is_wanted(name)).collect();
-    for (name, seeds) in &wanted {
-        match find(name, *seeds) {
+    let wanted = MISTAKES.iter().filter(|name| is_wanted(name));
+    let wanted: Vec<&'static str> = wanted.copied().collect();
+    for name in &wanted {
+        match find(name) {
             Some((seed, took)) => println!("{name}: seed {seed}, {} ms", took.as_millis()),
             None => missed.push(*name),
         }
@@ -182,7 +176,7 @@ fn no_mistake_is_left_out_of_the_table() {
     for seed in 1..40 {
         live(Plan::from_seed(seed));
     }
-    let known = |name: &String| [MISTAKES, SLOW, DOUBLED].concat().contains(&name.as_str());
+    let known = |name: &String| [MISTAKES, DOUBLED].concat().contains(&name.as_str());
     let names = mistake::names_asked();
     assert!(names.len() >= 40, "{} places ask", names.len());
     let unknown: Vec<_> = names.iter().filter(|name| !known(name)).collect();

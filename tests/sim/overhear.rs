@@ -58,6 +58,9 @@ impl World {
                         who.id
                     );
                 }
+                if is_announced && change.is_some_and(|at| at > given) {
+                    self.check_changeable(who, given);
+                }
                 if let Some(at) = change {
                     let term = (message.ballot, at.max(pending));
                     self.overheard.terms.insert(who.id, term);
@@ -78,7 +81,7 @@ impl World {
         self.overheard
             .terms
             .insert(who.id, (ballot, Position::ZERO));
-        let Some(configuration) = self.ledger.in_force_behind(given) else {
+        let Some((_, configuration)) = self.ledger.in_force_behind(given) else {
             return;
         };
         let stand_behind = |member: Member| {
@@ -100,7 +103,7 @@ impl World {
         }
         let holds =
             |member: Member| self.witness_of(member, |witness| witness.has_held(at, ballot));
-        if let Some(configuration) = self.ledger.in_force_behind(at.before()) {
+        if let Some((_, configuration)) = self.ledger.in_force_behind(at.before()) {
             assert!(
                 is_quorum(configuration, holds),
                 "{id} has learned {at} before a quorum held it durably"
@@ -118,14 +121,28 @@ impl World {
     /// durably that its configuration is chosen.
     pub fn check_settled(&self) {
         let at = self.ledger.configured();
-        let Some(configuration) = self.ledger.in_force_behind(at) else {
-            return;
-        };
-        let knows = |member: Member| self.witness_of(member, |witness| witness.has_learned(at));
         assert!(
-            is_quorum(configuration, knows),
+            self.is_known_to_a_quorum(at),
             "the configuration at {at} counts as settled before a quorum knows of it durably"
         );
+    }
+
+    /// Nobody changes an ensemble that is not settled: the quorums of three configurations would matter.
+    fn check_changeable(&self, who: Member, given: Position) {
+        assert!(
+            self.is_known_to_a_quorum(given),
+            "{} changes an ensemble behind {given} that is not settled",
+            who.id
+        );
+    }
+
+    /// Whether a quorum of the members in force behind `at` knows durably which those are.
+    fn is_known_to_a_quorum(&self, at: Position) -> bool {
+        let Some((at, configuration)) = self.ledger.in_force_behind(at) else {
+            return true;
+        };
+        let knows = |member: Member| self.witness_of(member, |witness| witness.has_learned(at));
+        is_quorum(configuration, knows)
     }
 
     fn witness_of(&self, member: Member, says: impl Fn(&crate::checker::Witness) -> bool) -> bool {

@@ -276,7 +276,7 @@ impl Plan {
             Fault::Strand,
             Fault::Hold,
         ];
-        plan.load.pause = ms(20);
+        plan.load.pause = ms(30);
         plan.hurry(seed);
         plan
     }

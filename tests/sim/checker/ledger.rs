@@ -140,10 +140,10 @@ impl Ledger {
         self.configured = Some((at, Arc::clone(next)));
     }
 
-    /// The configuration that is in force behind `given`.
-    pub fn in_force_behind(&self, given: Position) -> Option<&Configuration> {
+    /// The configuration that is in force behind `given`, and the entry that brought it.
+    pub fn in_force_behind(&self, given: Position) -> Option<(Position, &Configuration)> {
         let newest = self.configurations.range(..=given).next_back();
-        newest.map(|(_, configuration)| configuration.as_ref())
+        newest.map(|(at, configuration)| (*at, configuration.as_ref()))
     }
 
     /// `who` votes, in a life that is not its first, having been given everything up to `given`.
@@ -160,7 +160,9 @@ impl Ledger {
 
     /// `who` stands for election, having been given everything up to `given`.
     pub fn stands(&self, who: Member, given: Position) {
-        let configuration = self.in_force_behind(given);
+        let configuration = self
+            .in_force_behind(given)
+            .map(|(_, configuration)| configuration);
         assert!(
             configuration.is_none_or(|c| c.counts(who)),
             "{who:?} stands for election without a seat"
