@@ -23,6 +23,9 @@ const SIZE: usize = 3;
 pub struct Member {
     pub http: u16,
     pub peer: u16,
+    /// What its flags say: who the replicas are (nobody: the flag is left out), and how many decide.
+    pub named: Vec<usize>,
+    pub quorum: u32,
     /// The version that is started.
     pub program: PathBuf,
     pub child: Option<Child>,
@@ -41,29 +44,35 @@ pub struct Ensemble {
 impl Ensemble {
     /// Initialised logs, and nothing running.
     pub fn new(name: &str) -> Self {
+        let ensemble = Self::of(name, &free_ports::<{ 2 * SIZE }>());
+        for index in 0..SIZE {
+            ensemble.initialize(index);
+        }
+        ensemble
+    }
+
+    /// Two ports for each, no logs, and nothing running.
+    pub fn of(name: &str, ports: &[u16]) -> Self {
         let mut world = World::uninitialised(name);
-        let ports: [u16; 2 * SIZE] = free_ports();
+        let size = ports.len() / 2;
         let members: Vec<Member> = ports
             .chunks(2)
             .map(|pair| Member {
                 http: pair[0],
                 peer: pair[1],
+                named: (0..size).collect(),
+                quorum: u32::try_from(size).unwrap() / 2 + 1,
                 program: AURORA.into(),
                 child: None,
             })
             .collect();
         world.doors = members.iter().map(|m| m.http).collect();
-        let flags = Vec::new();
-        let ensemble = Self {
+        Self {
             world,
             members,
-            flags,
+            flags: Vec::new(),
             peer_ip: "127.0.0.1",
-        };
-        for index in 0..SIZE {
-            ensemble.initialize(index);
         }
-        ensemble
     }
 
     pub fn initialize(&self, index: usize) {
@@ -81,16 +90,17 @@ impl Ensemble {
         self.members[index].peer
     }
 
-    pub fn peers(&self) -> String {
-        let peers = self.members.iter().map(|m| format!("127.0.0.1:{}", m.peer));
-        peers.collect::<Vec<String>>().join(",")
+    /// As the peers of `index` and its tools name it.
+    pub fn address(&self, index: usize) -> String {
+        format!("127.0.0.1:{}", self.members[index].peer)
     }
 
     pub fn start(&mut self, index: usize) {
         assert!(self.members[index].child.is_none(), "it runs already");
         let member = &self.members[index];
         let mut args = self.world.scheduler_args();
-        let own = [
+        let peers: Vec<String> = member.named.iter().map(|at| self.address(*at)).collect();
+        let mut own = vec![
             ("-http_port", member.http.to_string()),
             ("-peer_port", member.peer.to_string()),
             ("-peer_ip", self.peer_ip.to_owned()),
@@ -98,9 +108,11 @@ impl Ensemble {
                 "-native_log_file_path",
                 self.disk(index).display().to_string(),
             ),
-            ("-native_log_quorum_size", "2".to_owned()),
-            ("-native_log_peers", self.peers()),
+            ("-native_log_quorum_size", member.quorum.to_string()),
         ];
+        if !peers.is_empty() {
+            own.push(("-native_log_peers", peers.join(",")));
+        }
         args.retain(|arg| {
             own.iter()
                 .all(|(name, _)| !arg.starts_with(&format!("{name}=")))
@@ -171,6 +183,11 @@ impl Ensemble {
 
     /// Whether every scheduler has a seat in the ensemble, votes, and is heard: another disk may be lost.
     pub fn all_vote(&self) -> bool {
+        self.votes(SIZE)
+    }
+
+    /// Whether the ensemble has so many members, all of which vote and are heard.
+    pub fn votes(&self, size: usize) -> bool {
         let Some(leader) = self.leader() else {
             return false;
         };
@@ -190,17 +207,17 @@ impl Ensemble {
                 && row.get(3) == Some(&"VOTING")
                 && is_there(row)
         };
-        rows.len() == SIZE && rows.iter().all(votes)
+        rows.len() == size && rows.iter().all(votes)
     }
 }
 
 impl Drop for Ensemble {
     fn drop(&mut self) {
-        for index in 0..SIZE {
+        for index in 0..self.members.len() {
             self.kill(index);
         }
         if std::thread::panicking() {
-            for index in 0..SIZE {
+            for index in 0..self.members.len() {
                 let log = fs::read_to_string(self.world.path(&format!("scheduler{index}.log")));
                 let log = log.unwrap_or_default();
                 let lines: Vec<&str> = log.lines().collect();

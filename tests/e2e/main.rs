@@ -17,6 +17,7 @@ mod failing;
 mod job;
 mod links;
 mod maintenance;
+mod membership;
 mod monit;
 mod names;
 mod outage;

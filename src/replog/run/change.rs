@@ -41,7 +41,7 @@ fn member_is_id(member: &str) -> bool {
     member.len() == 16 && member.chars().all(|c| c.is_ascii_hexdigit())
 }
 
-/// The ensemble in words, for operators.
+/// The ensemble in words, for operators: those who have addresses in their order.
 pub(super) fn describe(configuration: &Configuration) -> String {
     let seats = configuration.members.iter().map(|(id, seat)| {
         if seat.address.is_empty() {
@@ -50,7 +50,8 @@ pub(super) fn describe(configuration: &Configuration) -> String {
             seat.address.to_string()
         }
     });
-    let seats: Vec<String> = seats.collect();
+    let mut seats: Vec<String> = seats.collect();
+    seats.sort();
     format!(
         "the members are {}; quorum {}",
         seats.join(", "),

@@ -10,7 +10,7 @@ use crate::paxos::{
 use crate::replog::disk::Disk;
 use crate::replog::handle::{Command, LogEvent};
 use crate::replog::peers::{Known, PeerEvent};
-use crate::replog::wire::{Answer, Change, Hello, Pulse, Refusal, Seat};
+use crate::replog::wire::{Answer, Change, Hello, NO_CHANGE, Pulse, Refusal, Seat};
 use async_channel::{Sender, TrySendError};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -57,6 +57,8 @@ pub struct Members {
     refused: Option<String>,
     due: Instant,
     said: Option<(Instant, String)>,
+    /// A configuration that came into force, and when, and has not been logged.
+    unsaid: Option<(Instant, Configured)>,
     now: Instant,
 }
 
@@ -138,6 +140,7 @@ impl Members {
             refused: None,
             due: Instant::FAR,
             said: None,
+            unsaid: None,
             now: Instant::ZERO,
         }
     }
@@ -349,6 +352,7 @@ impl Runner {
             self.try_to_form(now, &known);
         }
         self.members.note_newcomers(&known);
+        self.say_configured(now);
         if self.core.leading().is_some() {
             self.members
                 .look_for_newcomers(self.core.configuration(), &known, now);
@@ -421,18 +425,9 @@ impl Runner {
     /// Another configuration is in force.
     pub(super) fn configured(&mut self, configured: &Configured) {
         let configuration = &configured.configuration;
-        log::info!(
-            "ensemble {:032x}, by entry {}: {}",
-            configuration.cluster,
-            configured.position,
-            describe(configuration)
-        );
-        if configured.position > Position::ZERO
-            && !configuration.members.contains_key(&self.core.me().id)
-        {
-            log::warn!(
-                "this replica is no member of the ensemble (any more): it follows, but does not vote"
-            );
+        self.members.unsaid = Some((crate::base::clock::now(), configured.clone()));
+        if self.core.leading().is_some() {
+            self.say_configured(Instant::FAR);
         }
         let mut shown = self.shared.lock();
         shown.ensemble.configuration = Some(Arc::clone(configuration));
@@ -444,6 +439,35 @@ impl Runner {
         self.members.note_seats(configuration);
         self.members.due = Instant::ZERO;
         self.renew_hello();
+    }
+
+    /// Says which configuration is in force, if that is news. Whoever catches up passes many that are over:
+    /// it says only the one that it stays with.
+    fn say_configured(&mut self, now: Instant) {
+        let is_due = |(since, _): &mut (Instant, Configured)| now.since(*since) >= LOOK_INTERVAL;
+        let Some((_, configured)) = self.members.unsaid.take_if(is_due) else {
+            return;
+        };
+        let configuration = &configured.configuration;
+        log::info!(
+            "ensemble {:032x}, by entry {}: {}",
+            configuration.cluster,
+            configured.position,
+            describe(configuration)
+        );
+        let me = self.core.me().id;
+        if configured.position == Position::ZERO || configuration.members.contains_key(&me) {
+            return;
+        }
+        if self.members.seated.contains(&me) {
+            log::warn!(
+                "this replica is no member of the ensemble any more: it follows, but does not vote"
+            );
+        } else {
+            log::info!(
+                "this replica is no member of the ensemble yet: it follows, but does not vote"
+            );
+        }
     }
 
     /// The configuration in force is settled: what has been left out may be switched off.
@@ -505,7 +529,7 @@ impl Runner {
         }
         let has_happened = is_done(configuration, &change);
         if has_happened && self.core.is_settled() {
-            let text = format!("nothing to change: {}", describe(configuration));
+            let text = format!("{NO_CHANGE}{}", describe(configuration));
             return tell(&answer, Answer::Done { text });
         }
         if let Change::Remove { member } | Change::Replace { member, .. } = &change

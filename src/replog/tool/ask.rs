@@ -8,7 +8,7 @@ use crate::net::frames::{self, Connection};
 use crate::net::keys::{self, KeyKind, SecretKey};
 use crate::paxos::Status;
 use crate::replog::wire::{
-    Answer, CONTROL_BYTES_MAX, Change, MemberStatus, Request, Role, StatusReport,
+    Answer, CONTROL_BYTES_MAX, Change, MemberStatus, NO_CHANGE, Request, Role, StatusReport,
 };
 use crate::rt;
 use smol::net::TcpStream;
@@ -53,10 +53,14 @@ fn load(whom: &Whom) -> Result<SecretKey, Failure> {
 }
 
 /// Asks until there is an answer, following leaders.
+///
+/// A leader that begins a change and ends its term cannot say how it came out: the next one is asked, and
+/// if it finds nothing to change, that is what the first one has done.
 async fn ask_until(whom: &Whom, key: &SecretKey, request: &Request) -> Result<Answer, Failure> {
     let deadline = clock::now() + whom.timeout;
     let mut address = whom.peer.clone();
     let mut redirects = 0;
+    let mut may_be_done = false;
     loop {
         let left = deadline.since(clock::now());
         let why = match rt::timeout(left, ask(&address, key, request)).await {
@@ -67,10 +71,15 @@ async fn ask_until(whom: &Whom, key: &SecretKey, request: &Request) -> Result<An
             }
             Ok(Ok(Answer::Redirect { .. })) => "the replicas do not agree on who leads".to_owned(),
             Ok(Ok(Answer::Later { text })) => format!("{address}: {text}"),
+            Ok(Ok(Answer::Done { text })) if may_be_done => {
+                let text = text.strip_prefix(NO_CHANGE).unwrap_or(&text).to_owned();
+                return Ok(Answer::Done { text });
+            }
             Ok(Ok(answer)) => return Ok(answer),
             Ok(Err(error)) => format!("{address}: {error}"),
             Err(_) => format!("{address} does not answer"),
         };
+        may_be_done = true;
         // A leader that was asked may be gone: the first one knows the next.
         address.clone_from(&whom.peer);
         redirects = 0;

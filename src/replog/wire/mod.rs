@@ -24,6 +24,8 @@ use thiserror::Error;
 pub const FRAME_BYTES_MAX: usize = 96 << 20;
 /// Longest frame of the control protocol.
 pub const CONTROL_BYTES_MAX: usize = 256 << 10;
+/// What [`Answer::Done`] begins with where the ensemble was like that before.
+pub const NO_CHANGE: &str = "nothing to change: ";
 /// Longest address, as `host:port`.
 pub const ADDRESS_BYTES_MAX: usize = 280;
 /// Most members or peers that are named at once.
