@@ -372,3 +372,35 @@ fn followers_send_clients_to_the_leader_and_a_leader_alone_serves_nothing() {
     ensemble.wait_for_leader();
     println!("a leader again after {:?}", begun.elapsed());
 }
+
+#[test]
+fn a_term_that_has_lasted_long_enough_goes_over_and_nobody_loses_anything() {
+    let mut ensemble = Ensemble::new("terms");
+    ensemble
+        .flags
+        .push("-max_leading_duration=2secs".to_owned());
+    let judge = ensemble.world.path("judge");
+    ensemble.start_all();
+    ensemble.wait_for_leader();
+    let before = begin(&ensemble, &judge);
+    let stop = AtomicBool::new(false);
+    let view = ensemble.world.view();
+    let jobs = std::thread::scope(|scope| {
+        let (view, judge, stop) = (&view, &judge, &stop);
+        let stopping = Stopping(stop);
+        let loader = scope.spawn(move || load(view, judge, 0, stop));
+        for term in 0..4 {
+            let leader = ensemble.wait_for_leader();
+            wait(&format!("the end of term {term}"), || {
+                ensemble.leader().is_some_and(|next| next != leader)
+            });
+        }
+        drop(stopping);
+        loader.join().unwrap()
+    });
+    judge_the_end(&ensemble.world, &judge, &jobs, &before);
+    for (index, member) in ensemble.members.iter_mut().enumerate() {
+        let ended = member.child.as_mut().unwrap().try_wait().unwrap();
+        assert_eq!(ended, None, "scheduler {index} has ended");
+    }
+}
