@@ -17,6 +17,18 @@ pub enum Status {
     Voting,
 }
 
+impl Status {
+    /// What the Mesos log calls it, for operators.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Empty => "EMPTY",
+            Self::Starting => "STARTING",
+            Self::Recovering => "RECOVERING",
+            Self::Voting => "VOTING",
+        }
+    }
+}
+
 /// What a leader knows about another replica.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PeerStatus {

@@ -154,13 +154,7 @@ pub(super) fn status(options: &args::Status, out: &mut dyn Write) -> Result<(), 
 }
 
 pub(super) fn status_name(status: Option<Status>) -> &'static str {
-    match status {
-        None => "UNKNOWN",
-        Some(Status::Empty) => "EMPTY",
-        Some(Status::Starting) => "STARTING",
-        Some(Status::Recovering) => "RECOVERING",
-        Some(Status::Voting) => "VOTING",
-    }
+    status.map_or("UNKNOWN", Status::name)
 }
 
 fn role_name(role: Role) -> &'static str {

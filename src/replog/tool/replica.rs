@@ -48,7 +48,7 @@ async fn serve(place: Place) -> Result<(), Failure> {
                 return Err(Failure(format!("the log has failed: {reason}")));
             }
             LogEvent::Refused { reason } => return Err(Failure(reason)),
-            LogEvent::Status(status) => log::info!("status {status:?}"),
+            LogEvent::Status(status) => log::info!("this replica is {}", status.name()),
             LogEvent::Discarded { .. }
             | LogEvent::Learned { .. }
             | LogEvent::ReadFailed { .. }

@@ -2,7 +2,6 @@
 
 use super::verify::describe;
 use super::{Failure, args};
-use crate::paxos::Status;
 use crate::replog::OpenError;
 use crate::replog::layout::{self, Holding};
 use crate::replog::open::open_disk;
@@ -27,12 +26,7 @@ pub(super) fn run(options: &args::Status, out: &mut dyn Write) -> Result<(), Fai
         Ok(Holding::NotADirectory) => Err(Failure(format!("{shown} is not a directory"))),
         Ok(Holding::Replica) => match open_disk(&path) {
             Ok((_disk, recovered)) => {
-                let status = match recovered.status {
-                    Status::Empty => "EMPTY",
-                    Status::Starting => "STARTING",
-                    Status::Recovering => "RECOVERING",
-                    Status::Voting => "VOTING",
-                };
+                let status = recovered.status.name();
                 writeln!(out, "status      {status}, not running")?;
                 describe(&recovered, out)
             }

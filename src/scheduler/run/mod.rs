@@ -421,7 +421,7 @@ impl<L: LogPort> Loop<L> {
             LogEvent::Skipped { .. } => self.engine.handle_skipped(),
             LogEvent::Status(status) => {
                 if self.outdated.is_none() {
-                    self.replica = shown::replica_name(status);
+                    self.replica = status.name();
                 }
                 if self.lifecycle == Lifecycle::PreparingStorage {
                     self.timed.prepared();

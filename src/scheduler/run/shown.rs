@@ -2,7 +2,6 @@
 
 use super::{Loop, VIEW_INTERVAL, VIEW_SHARE};
 use crate::base::clock;
-use crate::replog::ReplicaStatus;
 use crate::scheduler::handle::Lifecycle;
 use crate::scheduler::port::LogPort;
 use std::sync::Arc;
@@ -55,15 +54,5 @@ impl<L: LogPort> Loop<L> {
             );
         }
         self.handle.publish_view(view);
-    }
-}
-
-/// The name of a state of the log's replica.
-pub(super) fn replica_name(status: ReplicaStatus) -> &'static str {
-    match status {
-        ReplicaStatus::Empty => "EMPTY",
-        ReplicaStatus::Recovering => "RECOVERING",
-        ReplicaStatus::Starting => "STARTING",
-        ReplicaStatus::Voting => "VOTING",
     }
 }
