@@ -44,13 +44,14 @@ impl Api {
         let found = fetch(&query, &*self.scheduler.read().await?);
         let view = self.scheduler.view();
         // Tasks of one description wait for one reason; there may be very many of them.
+        let waiting = view.pending_reasons();
         let mut reasons = BTreeMap::new();
         let reason = |task: &Arc<ScheduledTask>| PendingReason {
             task_id: Some(task.id.as_str().to_owned()),
             reason: Some(
                 reasons
                     .entry(Arc::as_ptr(&task.config))
-                    .or_insert_with(|| view.pending_reason(task))
+                    .or_insert_with(|| waiting.of(task))
                     .clone(),
             ),
         };

@@ -89,13 +89,11 @@ impl Api {
     pub(super) async fn get_config_summary(&self, args: &GetConfigSummary) -> Answer {
         let job = respond::asserted_key(args.job.as_ref())?;
         let tables = self.scheduler.read().await?;
+        let mut alike = model::Alike::default();
         let mut groups: Vec<(Arc<model::TaskConfig>, Vec<Range>)> = Vec::new();
         // Ordered by instance, so ranges grow at their end.
         for task in tables.active_tasks_of_job(&job) {
-            let alike = groups
-                .iter_mut()
-                .find(|(config, _)| Arc::ptr_eq(config, &task.config) || *config == task.config);
-            match alike {
+            match groups.get_mut(alike.number(&task.config)) {
                 Some((_, ranges)) => extend(ranges, task.instance),
                 None => {
                     let mut ranges = Vec::new();

@@ -274,6 +274,7 @@ fn engine_options(
         flags.time("transient_task_state_timeout"),
     );
     Ok(EngineOptions {
+        cluster: flags.required("cluster_name")?.into(),
         scheduler: hostname.into(),
         executor,
         executor_overhead: Resources {

@@ -3,6 +3,7 @@
 //! Nothing here is stored or sent as it is: stored and wire types are frozen copies elsewhere, so that
 //! these may change freely. No type here derives `Serialize`.
 
+mod alike;
 mod constraint;
 mod container;
 mod cron;
@@ -16,6 +17,7 @@ mod status;
 mod task;
 mod update;
 
+pub use alike::Alike;
 pub use constraint::{Constraint, ConstraintKind};
 pub use container::{Container, DockerParameter, Image, Volume, VolumeMode};
 pub use cron::{CRON_RUNS_KEPT, CronJob, CronOutcome, CronRun, CronTrigger};

@@ -110,7 +110,7 @@ pub struct PartitionPolicy {
 }
 
 /// How many instances must stay up while machines are taken out of service.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum SlaPolicy {
     /// Asks a coordinator.
     Coordinator {
@@ -136,7 +136,7 @@ pub enum SlaPolicy {
 }
 
 /// What a task runs and needs. Shared by all instances that are alike.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct TaskConfig {
     /// The job it belongs to.
     pub job: JobKey,

@@ -222,13 +222,38 @@ pub struct View {
 
 impl View {
     /// Why a pending task waits: the reasons joined by commas, empty when none is known.
+    ///
+    /// Looks at all groups; who asks for many tasks asks [`View::pending_reasons`].
     pub fn pending_reason(&self, task: &ScheduledTask) -> String {
-        let alike = |group: &&PendingGroup| {
-            Arc::ptr_eq(&group.config, &task.config) || group.config == task.config
-        };
-        let group = self.pending.iter().find(alike);
-        group.map(|g| g.reasons.join(",")).unwrap_or_default()
+        reason(self.pending.iter(), task)
     }
+
+    /// The same for the tasks of any number of jobs.
+    pub fn pending_reasons(&self) -> PendingReasons<'_> {
+        let mut by_job: BTreeMap<&JobKey, Vec<&PendingGroup>> = BTreeMap::new();
+        for group in &self.pending {
+            by_job.entry(&group.config.job).or_default().push(group);
+        }
+        PendingReasons(by_job)
+    }
+}
+
+/// Why pending tasks wait, by job.
+#[derive(Debug)]
+pub struct PendingReasons<'a>(BTreeMap<&'a JobKey, Vec<&'a PendingGroup>>);
+
+impl PendingReasons<'_> {
+    /// What [`View::pending_reason`] says of a task.
+    pub fn of(&self, task: &ScheduledTask) -> String {
+        let groups = self.0.get(task.job());
+        reason(groups.into_iter().flatten().copied(), task)
+    }
+}
+
+fn reason<'a>(mut groups: impl Iterator<Item = &'a PendingGroup>, task: &ScheduledTask) -> String {
+    let group = groups
+        .find(|group| Arc::ptr_eq(&group.config, &task.config) || group.config == task.config);
+    group.map(|g| g.reasons.join(",")).unwrap_or_default()
 }
 
 /// A request as the engine knows it: the id that its sender gave it and a digest of what it asks for, so

@@ -1,6 +1,6 @@
 //! What an update would change.
 
-use crate::model::{InstanceConfig, InstanceId, InstanceRange, TaskConfig};
+use crate::model::{Alike, InstanceConfig, InstanceId, InstanceRange, TaskConfig};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -42,12 +42,10 @@ impl Diff {
 pub fn group<'a>(
     running: impl Iterator<Item = (&'a InstanceId, &'a Arc<TaskConfig>)>,
 ) -> Vec<InstanceConfig> {
+    let mut alike = Alike::default();
     let mut groups: Vec<(Arc<TaskConfig>, Vec<InstanceId>)> = Vec::new();
     for (instance, config) in running {
-        let alike = |(c, _): &&mut (Arc<TaskConfig>, Vec<InstanceId>)| {
-            Arc::ptr_eq(c, config) || c == config
-        };
-        match groups.iter_mut().find(alike) {
+        match groups.get_mut(alike.number(config)) {
             Some((_, instances)) => instances.push(*instance),
             None => groups.push((Arc::clone(config), vec![*instance])),
         }

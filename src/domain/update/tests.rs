@@ -240,6 +240,18 @@ fn a_diff_names_what_comes_goes_changes_and_stays() {
     assert_eq!(keys(&part.update), [0, 3]);
     assert_eq!(keys(&part.remove), [6]);
     assert!(part.unchanged.is_empty());
+    // What is equal goes together, shared or not, in the order of the first instances.
+    let twin = config(0);
+    let grouped = super::group([(&0, &old), (&1, &new), (&2, &twin), (&3, &old)].into_iter());
+    let grouped: Vec<_> = grouped
+        .into_iter()
+        .map(|g| (g.config, g.instances))
+        .collect();
+    let together = vec![range(0, 0), range(2, 3)];
+    assert_eq!(
+        grouped,
+        [(old, together), (Arc::clone(&new), vec![range(1, 1)])]
+    );
     let huge = diff(running, &new, u32::MAX, &[]);
     assert_eq!(huge.add.len(), 3);
     let active = |i| i == 6;

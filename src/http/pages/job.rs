@@ -8,7 +8,7 @@ use super::layout::{Context, Page, chip, missing, render};
 use super::roles::job_path;
 use super::{text, update};
 use crate::model::{
-    Constraint, ConstraintKind, Container, Image, InstanceId, JobKey, ScheduleStatus,
+    Alike, Constraint, ConstraintKind, Container, Image, InstanceId, JobKey, ScheduleStatus,
     ScheduledTask, TaskConfig, TaskEvent,
 };
 use maud::{Markup, html};
@@ -319,12 +319,10 @@ fn timeline(context: &Context, events: &[TaskEvent]) -> Markup {
 
 /// The distinct configurations of the active instances, or that of the next cron run.
 fn configurations(active: &[Arc<ScheduledTask>], next: Option<&Arc<TaskConfig>>) -> Markup {
+    let mut alike = Alike::default();
     let mut groups: Vec<(Arc<TaskConfig>, Vec<InstanceId>)> = Vec::new();
     for task in active {
-        let alike = |(config, _): &&mut (Arc<TaskConfig>, _)| {
-            Arc::ptr_eq(config, &task.config) || *config == task.config
-        };
-        match groups.iter_mut().find(alike) {
+        match groups.get_mut(alike.number(&task.config)) {
             Some((_, instances)) => instances.push(task.instance),
             None => groups.push((Arc::clone(&task.config), vec![task.instance])),
         }

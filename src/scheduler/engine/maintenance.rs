@@ -34,28 +34,32 @@ pub(super) struct Coordination {
     round: BTreeSet<TaskId>,
     /// Someone had to wait for a coordinator that was busy.
     starved: bool,
+    /// Tasks that had to wait since the last poll. They are asked about again whenever some coordinator has
+    /// answered; each counts once.
+    waits: BTreeSet<TaskId>,
 }
 
 impl Coordination {
-    /// Whether a coordinator may be asked about a task now; if so it counts as asked.
-    pub(super) fn admit(
-        &mut self,
-        task: &TaskId,
-        url: &str,
-        most: usize,
-        means: &mut Means,
-    ) -> bool {
+    /// Whether this may be asked now; if so it counts as asked.
+    pub(super) fn admit(&mut self, question: &Question, means: &mut Means) -> bool {
+        let (task, url) = (&question.task.id, &question.url);
+        let most = means.options.coordinators;
         if self.round.contains(task) || self.asked.contains_key(task) {
             return false;
         }
         if self.asked.len() >= most || self.asked.values().any(|busy| busy == url) {
             self.starved = true;
-            means.count("sla_coordinator_lock_starvation", 1);
+            if self.waits.insert(task.clone()) {
+                let (job, instance) = (question.task.job(), question.task.instance);
+                let key = format!("{}/{job}/{instance}", means.options.cluster);
+                means.count("sla_coordinator_lock_starvation", 1);
+                means.count_for(format!("sla_coordinator_lock_starvation_{key}"), 1);
+            }
             return false;
         }
         means.count("sla_coordinator_attempts", 1);
         self.round.insert(task.clone());
-        self.asked.insert(task.clone(), url.to_owned());
+        self.asked.insert(task.clone(), url.clone());
         true
     }
 }
@@ -199,6 +203,7 @@ impl Engine {
         let interval = self.means.options.maintenance_interval;
         self.timers.set(now.mono + interval, Timer::Maintenance);
         self.coordination.round.clear();
+        self.coordination.waits.clear();
         self.drain_all(now);
     }
 
@@ -212,13 +217,11 @@ impl Engine {
 
     /// Moves away what may leave a machine, and asks coordinators about the rest.
     pub(super) fn drain_one(&mut self, now: Now, host: &str) {
-        let most = self.means.options.coordinators;
         let mut step = Step::new(now, &mut self.means, &self.head);
         left(&mut step, host);
         if step.tables.maintenance(host).is_some() {
             for question in drain_host(&mut step, host) {
-                let (task, url) = (&question.task.id, &question.url);
-                if self.coordination.admit(task, url, most, step.means) {
+                if self.coordination.admit(&question, step.means) {
                     step.outbox.push(Outgoing::Ask(Box::new(question)));
                 }
             }

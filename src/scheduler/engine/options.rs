@@ -13,6 +13,8 @@ use std::time::Duration;
 /// The engine's settings. The defaults are upstream's where it has the thing.
 #[derive(Clone, Debug)]
 pub struct EngineOptions {
+    /// The cluster's name, for statistics of single instances.
+    pub cluster: Arc<str>,
     /// Our host's name, for the history of tasks.
     pub scheduler: Arc<str>,
     /// What an executor takes of a machine besides its task. Ours is small; upstream's took 0.25 cores
@@ -100,6 +102,7 @@ impl Default for EngineOptions {
     fn default() -> Self {
         let (secs, mins) = (Duration::from_secs, |m: u64| Duration::from_secs(60 * m));
         Self {
+            cluster: "cluster".into(),
             scheduler: "localhost".into(),
             executor_overhead: Resources {
                 cpus: MilliCpus(10),

@@ -182,6 +182,27 @@ mod tests {
     }
 
     #[test]
+    fn nothing_is_left_of_tasks_that_are_gone_whatever_names_their_machines_had() {
+        for seed in 0..60 {
+            let mut rng = Rng::from_seed(seed);
+            let tasks = random(&mut rng, 40);
+            for mut tables in [one_by_one(&tasks).unwrap(), at_once(&tasks).unwrap()] {
+                let mut left = tasks.clone();
+                while !left.is_empty() {
+                    let task = left.swap_remove(rng.index(left.len())).id.clone();
+                    tables.apply(&Op::RemoveTask { task }).unwrap();
+                }
+                assert!(tables.agents.is_empty() && tables.jobs.is_empty());
+                assert!(
+                    tables.by_host.is_empty(),
+                    "seed {seed}: {:?}",
+                    tables.by_host
+                );
+            }
+        }
+    }
+
+    #[test]
     fn a_task_that_is_there_twice_is_refused_and_any_order_is_taken() {
         let mut tasks = random(&mut Rng::from_seed(1), 20);
         tasks.reverse();

@@ -34,7 +34,8 @@ pub struct Tables {
     tasks: OrdMap<TaskId, Arc<ScheduledTask>>,
     jobs: OrdMap<JobKey, Arc<JobTasks>>,
     agents: OrdMap<AgentId, Arc<AgentLoad>>,
-    /// The agents that were ever given a task that is still kept, by the name their machine had.
+    /// The agents that were given a task that is still kept, by the names their machines had since they were
+    /// last without any.
     by_host: OrdMap<Arc<str>, OrdSet<AgentId>>,
     /// Tasks that ended, oldest last event first.
     ended: OrdSet<(Timestamp, TaskId)>,
@@ -123,6 +124,8 @@ impl JobTasks {
 pub struct AgentLoad {
     /// The machine's name when it was last given a task.
     host: Option<Arc<str>>,
+    /// Its other names since it was last without a task. There are hardly any.
+    earlier: Vec<Arc<str>>,
     tasks: OrdSet<TaskId>,
     /// Tasks that it had, which have ended.
     ended: OrdSet<TaskId>,
@@ -173,8 +176,14 @@ impl AgentLoad {
         if is_known {
             return None;
         }
-        self.host = Some(Arc::clone(host));
+        self.earlier.retain(|earlier| earlier != host);
+        self.earlier.extend(self.host.replace(Arc::clone(host)));
         Some(Arc::clone(host))
+    }
+
+    /// The names under which it is found.
+    fn names(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.host.iter().chain(&self.earlier)
     }
 }
 
@@ -677,7 +686,7 @@ impl Tables {
     }
 
     fn leave_agent(&mut self, task: &ScheduledTask) {
-        let (Some(agent), Some(host)) = (&task.agent, &task.host) else {
+        let Some(agent) = task.agent.as_ref().filter(|_| task.host.is_some()) else {
             return;
         };
         let Some(load) = self.agents.get_mut(agent).map(Arc::make_mut) else {
@@ -694,13 +703,15 @@ impl Tables {
             load.ended.remove(&task.id);
         }
         if load.tasks.is_empty() && load.ended.is_empty() {
-            self.agents.remove(agent);
-            if let Some(agents) = self.by_host.get_mut(host) {
-                agents.remove(agent);
-                if agents.is_empty() {
-                    self.by_host.remove(host);
+            for host in load.names() {
+                if let Some(agents) = self.by_host.get_mut(host) {
+                    agents.remove(agent);
+                    if agents.is_empty() {
+                        self.by_host.remove(host);
+                    }
                 }
             }
+            self.agents.remove(agent);
         }
     }
 }

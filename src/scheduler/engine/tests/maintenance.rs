@@ -183,13 +183,25 @@ fn a_coordinator_decides_task_by_task_and_is_asked_again_at_the_next_poll() {
     let mut world = world(3, coordinated);
     world.command(None, &drain(&["a"], 3_600));
     world.calm();
+    let starved = |world: &World| {
+        let of = |instance| {
+            let name = format!("sla_coordinator_lock_starvation_cluster/role/prod/j/{instance}");
+            world.engine.counted(&name)
+        };
+        let all = world.engine.counted("sla_coordinator_lock_starvation");
+        assert_eq!((0..3).map(of).sum::<u64>(), all);
+        all
+    };
+    assert_eq!(starved(&world), 2);
     answer(&mut world, Ruling::Denied);
     answer(&mut world, Ruling::Granted);
     answer(&mut world, Ruling::Unreachable);
+    assert_eq!(starved(&world), 2, "each of those that wait counts once");
     assert!(world.questions.is_empty());
     assert_eq!(on(&world, "a"), 2);
     world.pass(Duration::from_secs(61));
     world.calm();
+    assert_eq!(starved(&world), 3);
     answer(&mut world, Ruling::Granted);
     answer(&mut world, Ruling::Granted);
     assert_eq!(

@@ -92,10 +92,8 @@ struct Notes<'n> {
 
 /// Asks coordinators; one that is busy is asked at the next try.
 fn ask(step: &mut Step<'_>, coordination: &mut Coordination, asked: Vec<Question>) {
-    let most = step.means.options.coordinators;
     for question in asked {
-        let (task, url) = (&question.task.id, &question.url);
-        if coordination.admit(task, url, most, step.means) {
+        if coordination.admit(&question, step.means) {
             step.outbox.push(Outgoing::Ask(Box::new(question)));
         }
     }
