@@ -242,7 +242,7 @@ fn a_diff_names_what_comes_goes_changes_and_stays() {
     assert!(part.unchanged.is_empty());
     // What is equal goes together, shared or not, in the order of the first instances.
     let twin = config(0);
-    let grouped = super::group([(&0, &old), (&1, &new), (&2, &twin), (&3, &old)].into_iter());
+    let grouped = group([(&0, &old), (&1, &new), (&2, &twin), (&3, &old)].into_iter());
     let grouped: Vec<_> = grouped
         .into_iter()
         .map(|g| (g.config, g.instances))
