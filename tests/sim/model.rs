@@ -693,20 +693,27 @@ pub const SMALL: Bounds = Bounds {
     states_max: 1_000_000,
 };
 
-/// The bounds of the long mode: the first proposer appends an entry of its own behind what it settles.
-pub const LARGE: Bounds = Bounds {
-    appends: [true, false],
-    crashes: 0,
-    has_learning: false,
-    states_max: 6_000_000,
-    ..SMALL
-};
+/// The bounds of the long mode: two crashes, and a proposer that stands a second time.
+///
+/// An entry that the first proposer appends of its own has more than six million behaviours, without any crash.
+const LONG: [Bounds; 2] = [
+    Bounds {
+        crashes: 2,
+        ..SMALL
+    },
+    Bounds {
+        candidacies: [2, 1],
+        crashes: 0,
+        has_learning: false,
+        ..SMALL
+    },
+];
 
 #[test]
 fn every_behaviour_of_a_tiny_ensemble_is_safe() {
     let is_long = std::env::var("AURORA_LONG").is_ok_and(|long| long == "1");
     let mut all = vec![SMALL];
-    all.extend(is_long.then_some(LARGE));
+    all.extend(LONG.into_iter().filter(|_| is_long));
     for bounds in all {
         let started = cores::base::clock::now();
         let searched = search(bounds);
