@@ -84,10 +84,19 @@ pub struct Scan {
     pub seen: u64,
     /// Machines that have not changed for the better since are refused, as far as refusals last.
     pub refused: u64,
-    /// The vetoes met, by kind.
-    pub vetoes: BTreeMap<VetoKind, u64>,
+    /// The refusals met, by kind.
+    pub refusals: BTreeMap<VetoKind, Refusals>,
     /// How many machines were looked at.
     pub evaluated: u64,
+}
+
+/// How often machines refused for reasons of one kind.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Refusals {
+    /// Machines that did.
+    pub machines: u64,
+    /// Their vetoes: one for each resource that is short.
+    pub vetoes: u64,
 }
 
 /// What is searched for.
@@ -339,8 +348,9 @@ impl Book {
                 }
                 continue;
             };
-            let count = refusal.count() as u64;
-            *scan.vetoes.entry(refusal.kind()).or_default() += count;
+            let met = scan.refusals.entry(refusal.kind()).or_default();
+            met.machines += 1;
+            met.vetoes += refusal.count() as u64;
             // Only an unbroken run of refusals may be skipped the next time.
             if last_resort.is_none() {
                 scan.seen = at;

@@ -7,7 +7,7 @@ mod book;
 mod order;
 mod veto;
 
-pub use book::{Book, Machine, Scan, Search};
+pub use book::{Book, Machine, Refusals, Scan, Search};
 pub use order::{OfferOrder, Ranked};
 pub use veto::{Demand, Host, Limits, NearestFit, Refusal, Veto, VetoKind, evaluate, mismatch};
 

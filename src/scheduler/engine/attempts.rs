@@ -134,13 +134,14 @@ impl Engine {
         self.means.count("scheduled_task_penalty_ms_total", waited);
         self.means.count("scheduled_task_penalty_events", 1);
         self.means.count("veto_evaluated_offers", scan.evaluated);
-        for (kind, count) in &scan.vetoes {
-            self.means.count(kind.counter(), *count);
+        for (kind, met) in &scan.refusals {
+            self.means.count(kind.counter(), met.vetoes);
+            // The groups count machines, not what each of them lacks.
             let group = match kind.is_dynamic() {
                 true => "scheduling_veto_dynamic",
                 false => "scheduling_veto_static",
             };
-            self.means.count(group, *count);
+            self.means.count(group, met.machines);
         }
     }
 }

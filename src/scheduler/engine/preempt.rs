@@ -10,7 +10,6 @@
 //! outlasts victims that need longer to end.
 
 use super::attempts::{count_limits, have_limits_fallen, is_pending, needs};
-use super::pending::Group;
 use super::revocable::is_revocable;
 use super::step::Step;
 use super::timers::Timer;
@@ -121,13 +120,20 @@ impl Engine {
         self.timers.set(at, Timer::Preemption);
     }
 
-    /// Looks for room for one group; `false` if that was known to be in vain.
+    /// Looks for room for one group; `false` if it was known, without a look at anything else, that this is
+    /// in vain.
     fn search(&mut self, now: Now, id: u64) -> bool {
-        let is_known = |group: &Group| {
-            group.searched == Some(self.book.latest()) && !have_limits_fallen(group, &self.head)
-        };
-        if self.pending.get(id).is_none_or(is_known) {
+        let Some(group) = self.pending.get(id) else {
             return false;
+        };
+        if group.searched == Some(self.book.latest()) {
+            // To see whether limits still hold, all tasks of the job are looked at: that is work too.
+            if group.limits.is_none() {
+                return false;
+            }
+            if !have_limits_fallen(group, &self.head) {
+                return true;
+            }
         }
         // Nobody is to end for whom there is room.
         self.attempt(now, id);

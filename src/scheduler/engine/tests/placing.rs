@@ -44,6 +44,24 @@ fn reasons(world: &World, name: &str) -> Vec<String> {
 }
 
 #[test]
+fn vetoes_are_counted_one_by_one_and_their_groups_by_machine() {
+    let mut world = World::new(6);
+    for name in ["a", "b"] {
+        world.agent_up(name);
+    }
+    // Too large for either in two ways; refused by both once and for all.
+    let huge = config("huge", |c| {
+        (c.resources.cpus, c.resources.ram_mb) = (MilliCpus(1_000_000), 1 << 30);
+    });
+    world.command(None, &create(huge, 1));
+    world.run_all();
+    assert_eq!(reasons(&world, "huge").len(), 2);
+    let counted = |name| world.engine.counted(&format!("scheduling_veto_{name}"));
+    assert_eq!(counted("insufficient_resources"), 4);
+    assert_eq!((counted("static"), counted("dynamic")), (2, 0));
+}
+
+#[test]
 fn revocable_tiers_use_what_may_be_taken_back_and_nobody_else_does() {
     let mut world = with_revocable(|options| options.revocable.receive = true);
     world.command(None, &create(sized("firm", "preemptible", 990), 5));

@@ -371,3 +371,39 @@ fn a_search_in_vain_by_a_limit_is_repeated_once_the_limit_holds_no_more() {
     wait(&mut world);
     assert_eq!(states(&world), [1, 1, 1]);
 }
+
+/// To know that a limit still holds takes a look at all tasks of the job.
+#[test]
+fn limits_that_still_hold_are_looked_at_for_a_few_groups_at_once() {
+    let mut world = World::new(4);
+    world.agent_up("a");
+    for number in 0..10 {
+        let mut vain = sized(&format!("vain{number}"), 1_000_000, false);
+        vain.constraints.insert(Constraint {
+            name: "host".into(),
+            kind: ConstraintKind::Limit(1),
+        });
+        world.command(None, &create(vain, 1));
+    }
+    for _ in 0..10 {
+        world.pass(Duration::from_secs(60));
+        run_all(&mut world);
+    }
+    let attempts = |world: &World| {
+        let name = "preemptor_slot_search_attempts_for_non_prod";
+        world.engine.counted(name)
+    };
+    let before = attempts(&world);
+    let goes_on = |world: &World| {
+        let soon = world.now.mono + Duration::from_millis(20);
+        world
+            .engine
+            .timers
+            .deadline()
+            .is_some_and(|next| next <= soon)
+    };
+    assert!(!goes_on(&world));
+    world.engine.search_slots(world.now);
+    assert!(goes_on(&world), "all in one go");
+    assert_eq!(attempts(&world), before, "they are known to be in vain");
+}
