@@ -44,6 +44,21 @@ impl Ballot {
         replica: ReplicaId(0),
     };
 
+    /// Whether it is nobody's: it says where the rounds of a new log begin, and binds nobody, for no replica
+    /// can have been promised it.
+    pub const fn is_nobodys(self) -> bool {
+        self.replica.0 == 0
+    }
+
+    /// What is promised by whoever has promised this ballot and now promises another.
+    pub fn and_promise(self, other: Self) -> Self {
+        if self.is_nobodys() && !other.is_nobodys() {
+            // The rounds of its own log are not those of the ensemble that it has been taken into.
+            return other;
+        }
+        self.max(other)
+    }
+
     /// The lowest ballot of `replica` that is above this one.
     ///
     /// # Panics

@@ -205,7 +205,7 @@ pub(super) struct Leader {
 pub(super) struct HandOver {
     /// When it is given up, and this replica goes on leading.
     pub(super) until: Instant,
-    /// Who has been told to stand for election.
+    /// Who has been told to stand for election, of those that could.
     pub(super) told: BTreeSet<ReplicaId>,
     /// When the next one is told: those told so far may not be ready to lead.
     pub(super) next: Instant,

@@ -10,8 +10,8 @@ use std::collections::BTreeSet;
 
 impl Replica {
     /// Takes no more proposals, waits for those in flight, and tells the replica that is furthest to
-    /// stand for election at once; if it does not, because it is not ready or was not reached, the next.
-    /// False if there is nobody to hand over to.
+    /// stand for election at once; if it does not, because it is not ready or was not reached, the next, and
+    /// after the last the first again. False if there is nobody to hand over to.
     ///
     /// The term ends by [`super::Effect::Discarded`] when the other stands. If it has not after two
     /// election timeouts, this replica goes on leading.
@@ -61,7 +61,10 @@ impl Replica {
         }
         let none = BTreeSet::new();
         let told = leader.hand_over.as_ref().map_or(&none, |h| &h.told);
-        let heir = self.heir(now, told);
+        let untold = self.heir(now, told);
+        // Once all have been told they are told again: one that was not ready may be so by now.
+        let starts_over = untold.is_none();
+        let heir = untold.or_else(|| self.heir(now, &none));
         let patience = self.options.timing.heartbeat * 2;
         let Role::Leader(leader) = &mut self.role else {
             return;
@@ -91,6 +94,9 @@ impl Replica {
             && is_drained
             && let Some(heir) = heir
         {
+            if starts_over {
+                hand_over.told.clear();
+            }
             hand_over.told.insert(heir);
             hand_over.next = now + patience;
             self.send(heir, ballot, Body::TimeoutNow);

@@ -410,7 +410,11 @@ impl Replica {
                 if (is_fresh || is_counted) && !self.needs_incarnation =>
             {
                 // The promises of earlier lives are forgotten; those that still matter were met by
-                // the quorum that chose this entry, under this ballot.
+                // the quorum that chose this entry, under this ballot. Where the rounds of a log of its
+                // own would have begun was promised to nobody, and would cost the leader its term.
+                if self.acceptor.promised.is_nobodys() {
+                    self.acceptor.promised = Ballot::ZERO;
+                }
                 if ballot > self.acceptor.promised {
                     self.acceptor.promised = ballot;
                     self.seen = self.seen.max(ballot);

@@ -54,7 +54,7 @@ impl Replica {
 
     /// Rounds of a new log begin at the time in milliseconds. One that knows nothing yet, or whose own log
     /// was made long before, hears of rounds that began so much later: this is the year 2527.
-    const ROUNDS_BEGIN_BELOW: u64 = 1 << 44;
+    pub const ROUNDS_BEGIN_BELOW: u64 = 1 << 44;
 
     /// Whether every configuration in a run may follow the present one. Entries of another ensemble
     /// would replace this one's.

@@ -170,9 +170,16 @@ impl Replica {
 
     /// A replica as its disk describes it. Does nothing until [`Replica::start`].
     pub fn new(recovered: Recovered, options: Options) -> Self {
+        // Where the rounds of its own log would have begun binds no member of another's: they may be lower.
+        let is_bound = recovered.configured == Position::ZERO || !recovered.promised.is_nobodys();
+        let promised = if is_bound {
+            recovered.promised
+        } else {
+            Ballot::ZERO
+        };
         let acceptor = Acceptor::new(
             recovered.status,
-            recovered.promised,
+            promised,
             recovered.first,
             recovered.learned,
             &recovered.accepted,
@@ -186,7 +193,7 @@ impl Replica {
             },
             needs_incarnation: recovered.needs_incarnation,
             nonce: 0,
-            seen: acceptor.promised,
+            seen: recovered.promised,
             acceptor,
             is_warm: true,
             role: Role::Follower,

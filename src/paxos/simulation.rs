@@ -53,7 +53,7 @@ impl Durable {
             Record::NeedsIncarnation => self.needs_incarnation = true,
             Record::First(first) => self.first = self.first.max(first),
             Record::Learned(learned) => self.learned = self.learned.max(learned),
-            Record::Promise(ballot) => self.promised = self.promised.max(ballot),
+            Record::Promise(ballot) => self.promised = self.promised.and_promise(ballot),
             Record::Status(status) => self.status = status,
             Record::Run(run) => self.runs.push(run),
         }

@@ -274,7 +274,9 @@ impl Disk {
                 }
                 Record::NeedsIncarnation => self.meta.needs_incarnation = true,
                 Record::Promise(_) if mistake::is_on("drop-promises") => {}
-                Record::Promise(ballot) => self.meta.promised = self.meta.promised.max(ballot),
+                Record::Promise(ballot) => {
+                    self.meta.promised = self.meta.promised.and_promise(ballot);
+                }
                 Record::Status(status) => self.meta.status = status,
                 Record::Run(run) => {
                     let (key, value) = (stored::run_key(&run), stored::encode_run(&run));
@@ -459,7 +461,7 @@ fn prove_meta(store: &dyn Store, evidence: &Evidence) -> Result<Meta, DiskError>
     if !is_same || (is_last && meta.configuration.cluster != evidence.cluster) {
         return unproven("the database and the evidence file belong to different replicas".into());
     }
-    if meta.promised < evidence.promised {
+    if meta.promised < evidence.promised && !evidence.promised.is_nobodys() {
         return unproven("the database has forgotten a promise".into());
     }
     let is_unchecked = mistake::is_on("believe-any-meta");

@@ -16,7 +16,7 @@ use super::evidence::{EvidenceFile, EvidenceOpenError};
 use super::keyspace::FjallStore;
 use crate::base::clock::{self, Timestamp};
 use crate::base::rng::Rng;
-use crate::paxos::{Ballot, Configuration, Incarnation, Member, ReplicaId};
+use crate::paxos::{Ballot, Configuration, Incarnation, Member, Replica, ReplicaId};
 use std::fs::{self, DirBuilder, File};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
@@ -264,9 +264,14 @@ fn publish(draft: &Path, directory: &Path) -> io::Result<()> {
 /// must not begin below it, and no log holds an election a millisecond for as long as it lives.
 /// (An election a second is less absurd: an ensemble that is lost and made anew at once, as in a
 /// drill, has held its first ones within a second.)
-fn first_ballot(now: Timestamp) -> Ballot {
+///
+/// A clock that is set back, or before 1970, makes it begin lower: then it may be below. One that is far
+/// ahead does not make it begin where other replicas would not believe it.
+pub fn first_ballot(now: Timestamp) -> Ballot {
     Ballot {
-        round: u64::try_from(now.as_ms()).unwrap_or(0),
+        round: u64::try_from(now.as_ms())
+            .unwrap_or(0)
+            .min(Replica::ROUNDS_BEGIN_BELOW),
         ..Ballot::ZERO
     }
 }
@@ -322,5 +327,9 @@ mod tests {
         assert!(anew.round > lost.round + elections);
         // What an older program called a round, the time in seconds, is below it too.
         assert!(lost.round > u64::try_from(made.as_ms() / 1000).unwrap() * 2);
+        // Whatever the clock says, other replicas believe it.
+        assert_eq!(first_ballot(Timestamp(-5)).round, 0);
+        let far = first_ballot(Timestamp(i64::MAX)).round;
+        assert_eq!(far, Replica::ROUNDS_BEGIN_BELOW);
     }
 }

@@ -90,11 +90,15 @@ pub enum Refusal {
 }
 
 impl Machine {
-    /// A machine whose disk has been initialised for `me`.
-    pub fn new(me: Member, cluster: u128, clock: Clock) -> Self {
+    /// A machine whose disk has been initialised for `me`, by rounds above `begins`.
+    pub fn new(me: Member, cluster: u128, begins: u64, clock: Clock) -> Self {
         let disk = Disk::formatted();
         let alone = Configuration::alone(cluster, me);
-        make(&disk, Fresh::voting(me, alone, Ballot::ZERO));
+        let begins = Ballot {
+            round: begins,
+            ..Ballot::ZERO
+        };
+        make(&disk, Fresh::voting(me, alone, begins));
         Self {
             disk,
             clock,

@@ -142,7 +142,9 @@ impl World {
                     id: ReplicaId(id),
                     incarnation: Incarnation(0),
                 };
-                Machine::new(me, u128::from(id), Clock::new(0, shown, rate))
+                // Those that join have been initialised later.
+                let begins = if id > plan.size as u64 { id << 20 } else { 0 };
+                Machine::new(me, u128::from(id), begins, Clock::new(0, shown, rate))
             })
             .collect();
         let mut world = Self {

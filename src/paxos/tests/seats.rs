@@ -1,5 +1,6 @@
 //! Seats of members that are gone, and what a member says of configurations that it has learned.
 
+use super::super::simulation::Durable;
 use super::ensemble::Ensemble;
 use super::*;
 use std::time::Duration;
@@ -113,4 +114,63 @@ fn a_configuration_that_was_learned_is_durable_before_learned_is_answered() {
         durable.contains(&Record::Learned(Position(4))),
         "{durable:?}"
     );
+}
+
+#[test]
+fn a_newcomer_that_was_initialized_later_costs_no_term() {
+    let mut ensemble = Ensemble::of(3);
+    let term = ensemble.elect(1);
+    ensemble.pass(SECOND);
+    // The rounds of its own log began at a later time, and nobody was promised anything by it.
+    let durable = Durable {
+        promised: ballot(1_000_000, 0),
+        ..Ensemble::initialized(4)
+    };
+    ensemble.add(4, durable);
+    let add = Change::Add {
+        member: member(4),
+        address: seat(4).1.address,
+    };
+    ensemble.change(1, add).unwrap();
+    ensemble.pass_until("4 has a seat", |e| has_seat(e, 1, 4));
+    ensemble.pass(5 * SECOND);
+    assert_eq!(ensemble.leader(), Some((1, term)));
+    ensemble.append(1, 1).unwrap();
+    assert_eq!(ensemble.given(4).len(), 1);
+    // Nor does it when it starts again, whether or not it has promised anything by then.
+    for _ in 0..2 {
+        ensemble.crash(4);
+        ensemble.start(4);
+        ensemble.pass(SECOND);
+        ensemble.append(1, 2).unwrap();
+    }
+    assert_eq!(ensemble.leader(), Some((1, term)));
+    assert!(ensemble.elect(4) > term);
+}
+
+#[test]
+fn a_member_that_has_promised_nothing_yet_is_bound_by_nothing_when_it_starts_again() {
+    let begins = ballot(1_000_000, 0);
+    let formed = |configured| Recovered {
+        promised: begins,
+        configured: Position(configured),
+        learned: Position(configured),
+        ..recovered(&[1, 2, 3])
+    };
+    let prepare = |recovered, round| {
+        let mut driven = Driven::new(recovered);
+        driven.hear(2, ballot(round, 2), Body::Prepare);
+        driven.sync();
+        driven.core.promised()
+    };
+    assert_eq!(prepare(formed(1), 5), ballot(5, 2));
+    // What it has promised binds it.
+    let bound = Recovered {
+        promised: ballot(9, 3),
+        ..formed(1)
+    };
+    assert_eq!(prepare(bound, 5), ballot(9, 3));
+    // The ensemble that it helps to form begins above the rounds of all who form it.
+    assert_eq!(prepare(formed(0), 5), begins);
+    assert_eq!(prepare(formed(0), 1_000_001), ballot(1_000_001, 2));
 }

@@ -87,6 +87,29 @@ fn a_term_is_handed_to_a_replica_that_is_ready_for_it() {
 }
 
 #[test]
+fn a_term_is_handed_to_a_replica_that_becomes_ready_for_it_after_it_was_told() {
+    for (late, is_alone) in [(2, false), (3, false), (2, true)] {
+        let mut ensemble = Ensemble::of(3);
+        let term = ensemble.elect(1);
+        ensemble.pass(SECOND);
+        cool(&mut ensemble, 2);
+        cool(&mut ensemble, 3);
+        if is_alone {
+            ensemble.crash(5 - late);
+            ensemble.pass(SECOND);
+        }
+        let before = ensemble.now;
+        assert!(ensemble.call(1, Replica::hand_over));
+        ensemble.pass(Duration::from_millis(150));
+        assert_eq!(ensemble.leader(), Some((1, term)));
+        warm(&mut ensemble, late);
+        ensemble.pass_until("it leads", |e| e.leader().is_some_and(|(id, _)| id == late));
+        assert!(ensemble.now.since(before) < Duration::from_millis(500));
+        assert_eq!(ensemble.core(1).leading(), None);
+    }
+}
+
+#[test]
 fn a_term_that_nobody_is_ready_for_is_kept() {
     let mut ensemble = Ensemble::of(3);
     let term = ensemble.elect(1);

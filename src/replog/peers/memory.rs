@@ -35,7 +35,7 @@ impl Memory {
             shown.boot = hello.boot;
         }
         shown.sequence = shown.sequence.max(pulse.sequence);
-        shown.promised = shown.promised.max(pulse.promised);
+        shown.promised = shown.promised.max(given(pulse));
     }
 
     /// Whether `me` may talk with `them`.
@@ -69,7 +69,7 @@ impl Memory {
         if them.pulse.status == Status::Voting
             && let Some(shown) = self.0.get(&(them.cluster, them.member))
             && shown.boot != them.boot
-            && (shown.sequence > them.pulse.sequence || shown.promised > them.pulse.promised)
+            && (shown.sequence > them.pulse.sequence || shown.promised > given(&them.pulse))
         {
             return Err(Refusal::RolledBack(format!(
                 "the replica {} at {} comes with write {} and promise {}, but has shown write {} and \
@@ -86,6 +86,15 @@ impl Memory {
         }
         Ok(())
     }
+}
+
+/// What somebody has been promised: a replica's first real promise may be lower than where the rounds of a
+/// log of its own would have begun.
+fn given(pulse: &Pulse) -> Ballot {
+    if pulse.promised.is_nobodys() {
+        return Ballot::ZERO;
+    }
+    pulse.promised
 }
 
 /// Why a second process of one identity is refused.
@@ -156,6 +165,19 @@ mod tests {
         again.boot = 5;
         let refused = memory.judge(&me, &again);
         assert!(matches!(refused, Err(Refusal::RolledBack(_))));
+        // Where the rounds of a log of its own would have begun was promised to nobody, however high.
+        again.pulse.promised = Ballot {
+            round: 1 << 40,
+            ..Ballot::ZERO
+        };
+        let refused = memory.judge(&me, &again);
+        assert!(matches!(refused, Err(Refusal::RolledBack(_))));
+        let mut newcomer = again.clone();
+        newcomer.member.id = ReplicaId(4);
+        memory.note(&newcomer, &newcomer.pulse);
+        newcomer.pulse.promised = Ballot::ZERO.above(ReplicaId(1));
+        newcomer.boot = 6;
+        assert_eq!(memory.judge(&me, &newcomer), Ok(()));
     }
 
     #[test]

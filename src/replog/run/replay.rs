@@ -217,3 +217,204 @@ impl Runner {
         None
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::rng::Rng;
+    use crate::paxos::Ballot;
+    use std::collections::BTreeSet;
+
+    /// What the owner is told.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    enum Told {
+        Entry(u64),
+        BeginsAt(u64),
+    }
+
+    /// A log that goes on while its owner is told of it, as the loop and the core do.
+    struct World {
+        rng: Rng,
+        replay: Option<Replay>,
+        first: u64,
+        learned: u64,
+        readable: u64,
+        /// Positions that hold something for the owner.
+        owned: BTreeSet<u64>,
+        /// What is being read.
+        reading: Option<(u64, u64)>,
+        outbox: VecDeque<Told>,
+        taken: Vec<Told>,
+        /// How many entries were left to the disk.
+        let_go: usize,
+        payload: Arc<[u8]>,
+    }
+
+    impl World {
+        fn new(seed: u64) -> Self {
+            let mut rng = Rng::from_seed(seed);
+            let learned = rng.below(60);
+            let first = 1 + rng.below(learned + 1);
+            let owned = (1..=learned).filter(|_| !rng.one_in(5)).collect();
+            Self {
+                replay: Some(Replay::new(Position(first), Position(learned))),
+                first,
+                learned,
+                readable: learned,
+                owned,
+                reading: None,
+                outbox: VecDeque::new(),
+                taken: vec![Told::BeginsAt(first)],
+                let_go: 0,
+                payload: vec![0; if rng.one_in(2) { 1 } else { 20_000 }].into(),
+                rng,
+            }
+        }
+
+        fn learn(&mut self, count: u64) {
+            for _ in 0..count {
+                self.learned += 1;
+                let at = self.learned;
+                if self.rng.one_in(5) {
+                    continue;
+                }
+                self.owned.insert(at);
+                let Some(replay) = &mut self.replay else {
+                    self.outbox.push_back(Told::Entry(at));
+                    continue;
+                };
+                let event = LogEvent::Learned {
+                    position: Position(at),
+                    ballot: Ballot::ZERO,
+                    ticket: None,
+                    payload: Arc::clone(&self.payload),
+                };
+                let through = replay.through;
+                replay.learned(Position(at), event);
+                self.let_go += usize::from(replay.through > through);
+                assert!(replay.behind.len() <= BEHIND_MAX && replay.behind_bytes <= BEHIND_BYTES);
+            }
+        }
+
+        /// Everything below was truncated where it could not be learned.
+        fn fall_behind(&mut self) {
+            let first = self.learned + 1 + self.rng.below(5) + 1;
+            (self.learned, self.first) = (first - 1, first);
+            if let Some(replay) = &mut self.replay {
+                replay.skip(Position(first));
+            }
+            self.outbox.push_back(Told::BeginsAt(first));
+        }
+
+        fn go_on(&mut self) {
+            while self.outbox.is_empty()
+                && let Some(replay) = &mut self.replay
+            {
+                match replay.next(Position(self.first), Position(self.readable)) {
+                    Next::Done => {
+                        let behind = self.replay.take().map(|r| r.behind).unwrap_or_default();
+                        let entries = behind.into_iter().map(|b| Told::Entry(b.position.0));
+                        self.outbox.extend(entries);
+                    }
+                    Next::Read(from, through) => {
+                        assert!(through.0 <= self.readable, "not there yet");
+                        replay.is_reading = true;
+                        self.reading = Some((from.0, through.0));
+                    }
+                    Next::Skip(first) => {
+                        replay.skip(first);
+                        self.outbox.push_back(Told::BeginsAt(first.0));
+                    }
+                    Next::Unreadable | Next::Wait => return,
+                }
+            }
+        }
+
+        fn has_read(&mut self) {
+            let Some((from, through)) = self.reading.take() else {
+                return;
+            };
+            let through = through.min(from + self.rng.below(30));
+            let Some(replay) = &mut self.replay else {
+                return;
+            };
+            if !replay.takes(Position(from), Position(self.first)) {
+                return;
+            }
+            replay.next = Position(through + 1);
+            let read = self.owned.range(from..=through);
+            self.outbox.extend(read.map(|at| Told::Entry(*at)));
+        }
+
+        fn step(&mut self) {
+            match self.rng.below(12) {
+                0 if self.rng.one_in(8) => self.learn(2_500),
+                0 | 1 => {
+                    let count = self.rng.below(9);
+                    self.learn(count);
+                }
+                2 if self.learned >= self.first && self.rng.one_in(4) => {
+                    self.first += self.rng.below(self.learned - self.first + 1);
+                }
+                3 if self.rng.one_in(30) => self.fall_behind(),
+                4 | 5 => self.readable += self.rng.below(self.learned - self.readable + 1),
+                6 | 7 => self.has_read(),
+                8..=10 => {
+                    let count = self.rng.index(40).min(self.outbox.len());
+                    self.taken.extend(self.outbox.drain(..count));
+                }
+                _ => {}
+            }
+            self.go_on();
+        }
+
+        fn finish(&mut self) {
+            for _ in 0..100_000 {
+                self.readable = self.learned;
+                self.has_read();
+                self.taken.extend(self.outbox.drain(..));
+                self.go_on();
+                if self.replay.is_none() && self.outbox.is_empty() {
+                    return;
+                }
+            }
+            panic!("it does not end: {:?}", self.replay);
+        }
+
+        /// Everything from where the owner was told to begin, in its order and once.
+        fn check(&self) {
+            let mut next = 0;
+            for told in &self.taken {
+                match *told {
+                    Told::BeginsAt(first) => next = first,
+                    Told::Entry(at) => {
+                        assert_eq!(self.owned.range(next..).next(), Some(&at));
+                        next = at + 1;
+                    }
+                }
+            }
+            assert_eq!(self.owned.range(next..).next(), None);
+        }
+    }
+
+    #[test]
+    fn the_owner_is_given_everything_in_its_order_and_once_whatever_happens_meanwhile() {
+        let (mut restarts, mut let_go) = (0, 0);
+        for seed in 0..400 {
+            let mut world = World::new(seed);
+            for _ in 0..1 + world.rng.below(600) {
+                world.step();
+            }
+            world.finish();
+            world.check();
+            let begins = world
+                .taken
+                .iter()
+                .filter(|t| matches!(t, Told::BeginsAt(_)));
+            restarts += begins.count() - 1;
+            let_go += usize::from(world.let_go > 0);
+        }
+        // Without any of these it would be no test of them.
+        assert!(restarts > 100 && let_go > 20, "{restarts} {let_go}");
+    }
+}

@@ -93,13 +93,19 @@ impl Store for Memory {
 
 /// A fresh replica in memory, with its evidence in a file.
 fn fresh(scratch: &Scratch) -> Arc<Memory> {
+    fresh_from(scratch, 0)
+}
+
+/// One whose rounds begin above `round`.
+fn fresh_from(scratch: &Scratch, round: u64) -> Arc<Memory> {
     let store = Arc::new(Memory::default());
     let configuration = Configuration::alone(9, ME);
-    let evidence = Disk::create(
-        store.as_ref(),
-        Fresh::voting(ME, configuration, Ballot::ZERO),
-    )
-    .unwrap();
+    let begins = Ballot {
+        round,
+        ..Ballot::ZERO
+    };
+    let fresh = Fresh::voting(ME, configuration, begins);
+    let evidence = Disk::create(store.as_ref(), fresh).unwrap();
     EvidenceFile::create(&scratch.path().join("evidence"), &evidence).unwrap();
     store
 }
@@ -110,6 +116,29 @@ fn open(
 ) -> Result<(Disk, crate::paxos::Recovered), DiskError> {
     let evidence = EvidenceFile::open(&scratch.path().join("evidence"));
     Disk::open(Arc::clone(store) as Arc<dyn Store>, evidence.unwrap())
+}
+
+#[test]
+fn a_first_promise_may_be_below_where_the_rounds_of_its_own_log_began_and_no_later_one() {
+    let scratch = Scratch::new();
+    let store = fresh_from(&scratch, 1_000);
+    let evidence_path = scratch.path().join("evidence");
+    let before = std::fs::read(&evidence_path).unwrap();
+    let (mut disk, recovered) = open(&scratch, &store).unwrap();
+    assert_eq!(recovered.promised.round, 1_000);
+    for (promise, held) in [(3, 3), (2, 3), (4, 4)] {
+        disk.commit([Record::Promise(ballot(promise))]).unwrap();
+        assert_eq!(disk.promised(), ballot(held));
+    }
+    drop(disk);
+    let after = std::fs::read(&evidence_path).unwrap();
+    // The evidence of the first one may be all that is left, by a crash behind the store's commit.
+    for evidence in [before, after] {
+        std::fs::write(&evidence_path, evidence).unwrap();
+        let (disk, recovered) = open(&scratch, &store).unwrap();
+        assert_eq!(recovered.promised, ballot(4));
+        drop(disk);
+    }
 }
 
 #[test]

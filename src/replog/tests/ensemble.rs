@@ -694,6 +694,7 @@ fn when_a_quorum_is_gone_the_last_resort_makes_a_new_ensemble_of_what_is_left() 
         assert_eq!(run(wrong).0, 1);
         let mut right = command();
         right.push(loss);
+        let forced = crate::base::clock::wall().as_ms();
         let (status, said) = run(right);
         assert_eq!(status, 0, "{said}");
         let own = [left.address()];
@@ -702,6 +703,9 @@ fn when_a_quorum_is_gone_the_last_resort_makes_a_new_ensemble_of_what_is_left() 
         append(&mut nodes, "two").await;
         assert!(nodes[0].has(b"one"));
         assert!(nodes[0].log().is_alone());
+        // Others may have led without it, and agents have heard them: its terms are above theirs too.
+        let term = nodes[0].leading.unwrap();
+        assert!(term.round > u64::try_from(forced).unwrap(), "{term}");
         stop(&mut nodes).await;
     });
 }

@@ -1,25 +1,49 @@
 //! Replicas that give their owners what was learned before, while everything else goes on.
 
 use super::ensemble::{Node, addresses, append, everybody_has, formed, leader, stop, until};
+use crate::paxos::Position;
 use crate::replog::{EnsembleStatus, ReplicaStatus};
 use crate::rt;
 
-/// More entries than the channel of events takes: whoever takes none is not done with its replay.
+/// More entries than the channel of events takes, and more bytes of them than are read at once: whoever takes
+/// none is not done with its replay.
 const ENTRIES: usize = 3_000;
 
-/// Appends many entries at once.
+/// Appends many entries at once. If the term ends meanwhile, as it may on a busy machine, some are missing.
 async fn append_many(nodes: &mut [Node], prefix: &str) {
-    let at = leader(nodes).unwrap();
-    let ballot = nodes[at].leading.unwrap();
+    let mut term = None;
     for number in 0..ENTRIES {
-        let payload = format!("{prefix}{number}").into_bytes();
-        nodes[at].log().append(ballot, 0, payload).await.unwrap();
+        if term.is_none() {
+            until(nodes, "a leader", |nodes| leader(nodes).is_some()).await;
+            let at = leader(nodes).unwrap();
+            term = nodes[at].leading.map(|ballot| (at, ballot));
+        }
+        if let Some((at, ballot)) = term {
+            let payload = format!("{prefix}{number:01000}").into_bytes();
+            let sent = nodes[at].log().append(ballot, 0, payload).await;
+            term = term.filter(|_| sent.is_ok());
+        }
         if number % 100 == 0 {
             nodes.iter_mut().for_each(Node::hear);
         }
     }
-    let last = format!("{prefix}{}", ENTRIES - 1).into_bytes();
-    until(nodes, "they are learned", |nodes| nodes[at].has(&last)).await;
+    append(nodes, &format!("{prefix}, all of them")).await;
+}
+
+/// Truncates the log below the next entry to come, and waits until that is learned.
+async fn truncate(nodes: &mut [Node]) -> Position {
+    loop {
+        until(nodes, "a leader", |nodes| leader(nodes).is_some()).await;
+        let at = leader(nodes).unwrap();
+        let ballot = nodes[at].leading.unwrap();
+        let to = Position(nodes[at].log().stats().learned + 1);
+        let asked = nodes[at].log().truncate(ballot, to).await;
+        append(nodes, &format!("behind the truncation to {to}")).await;
+        let first = nodes[at].log().stats().first;
+        if asked.is_ok() && first == to.0 {
+            return to;
+        }
+    }
 }
 
 fn status_of(report: &EnsembleStatus, address: &str) -> Option<ReplicaStatus> {
@@ -72,5 +96,46 @@ fn a_member_that_replays_counts_but_does_not_lead() {
         nodes[other].stop().await;
         until(&mut nodes, "it leads", |nodes| leader(nodes) == Some(slow)).await;
         stop(&mut nodes).await;
+    });
+}
+
+/// Its owner begins anew where the log begins by then, whether the replica learns of the truncation while it
+/// replays or comes back behind it.
+#[test]
+fn what_is_truncated_while_a_member_replays_is_not_given_to_its_owner() {
+    rt::block_on(async {
+        for is_behind in [false, true] {
+            let mut nodes = formed(3).await;
+            let peers = addresses(&nodes);
+            append_many(&mut nodes, "before").await;
+            append(&mut nodes, "known to all").await;
+            everybody_has(&mut nodes, "known to all").await;
+            let slow = (leader(&nodes).unwrap() + 1) % 3;
+            nodes[slow].stop().await;
+            if is_behind {
+                append(&mut nodes, "missed").await;
+                truncate(&mut nodes).await;
+            }
+            nodes[slow].is_deaf = true;
+            nodes[slow].start(&peers, 2).await;
+            let first = truncate(&mut nodes).await;
+            until(&mut nodes, "it has learned so", |nodes| {
+                nodes[slow].log().stats().first == first.0
+            })
+            .await;
+            assert_eq!(nodes[slow].log().status(), ReplicaStatus::Recovering);
+            nodes[slow].is_deaf = false;
+            append(&mut nodes, "after").await;
+            everybody_has(&mut nodes, "after").await;
+            until(&mut nodes, "its replay is done", |nodes| {
+                nodes[slow].log().status() == ReplicaStatus::Voting
+            })
+            .await;
+            let other = (slow + 1) % 3;
+            let kept: Vec<_> = nodes[other].entries.range(first.0..).collect();
+            let given: Vec<_> = nodes[slow].entries.iter().collect();
+            assert_eq!(given, kept, "is behind: {is_behind}");
+            stop(&mut nodes).await;
+        }
     });
 }

@@ -2,11 +2,13 @@
 
 use super::verify::stopped_replica;
 use super::{Failure, args};
+use crate::base::clock;
 use crate::base::rng::Rng;
 use crate::paxos::{
     Ballot, Configuration, Configured, Entry, Incarnation, Member, Position, Record, Recovered,
     ReplicaId, Run, Status, Value,
 };
+use crate::replog::layout;
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::sync::Arc;
@@ -103,7 +105,8 @@ fn kept(recovered: &Recovered) -> Vec<Value> {
 }
 
 /// The entries that are kept, and the configuration that makes this replica alone, under a ballot above
-/// all that the old ensemble has seen here.
+/// all that the old ensemble has seen: also where this replica took no part any more, or agents would refuse
+/// the new one's orders.
 fn records(
     recovered: &Recovered,
     mut values: Vec<Value>,
@@ -114,6 +117,7 @@ fn records(
     let ballot = recovered
         .promised
         .max(highest.unwrap_or(Ballot::ZERO))
+        .max(layout::first_ballot(clock::wall()))
         .above(me.id);
     let first = recovered.learned.next();
     values.push(Value::Configure(Arc::clone(configuration)));

@@ -48,8 +48,9 @@ use writer::Write;
 
 /// How much of each queue one turn takes.
 const TAKEN_PER_TURN: usize = 256;
-/// A turn that has lasted for so long hears no more machines. One that comes back says all that it has, and
-/// after a fail-over they all do: clients need not wait for that.
+/// A turn that has heard machines for so long hears no more of them. One that comes back says all that it
+/// has, and after a fail-over they all do: clients need not wait for that. What else a turn does is not
+/// counted, or clients that ask for much would keep machines unheard until they are given up.
 const MACHINES_PER_TURN: Duration = Duration::from_millis(5);
 
 /// The loop turns at least this often, so that a stuck one can be told.
@@ -285,10 +286,15 @@ impl<L: LogPort> Loop<L> {
                 end = clock::now() + LAST_WORDS;
             }
             let began = clock::now();
-            let heard = matches!(input, Input::Driver(_));
+            let is_machine = matches!(input, Input::Driver(_));
             self.take(input)?;
             if end == Instant::FAR {
-                self.take_more(began, heard)?;
+                let heard = if is_machine {
+                    clock::now().since(began)
+                } else {
+                    Duration::ZERO
+                };
+                self.take_more(heard)?;
             }
             self.act()?;
         }
@@ -307,9 +313,8 @@ impl<L: LogPort> Loop<L> {
         deadline.min(view).min(now + turn)
     }
 
-    /// Takes what else has come, a share of each kind, in a turn that `began` then. `heard` tells whether a
-    /// machine was heard in it.
-    fn take_more(&mut self, began: Instant, mut heard: bool) -> Result<(), RunError> {
+    /// Takes what else has come, a share of each kind, in a turn that has `heard` machines for so long.
+    fn take_more(&mut self, heard: Duration) -> Result<(), RunError> {
         let mut events = Vec::new();
         while events.len() < TAKEN_PER_TURN
             && let Ok(event) = self.inputs.log.try_recv()
@@ -326,8 +331,9 @@ impl<L: LogPort> Loop<L> {
             };
             self.take(Input::Command(submission))?;
         }
+        let began = clock::now();
         for _ in 0..TAKEN_PER_TURN {
-            let is_late = heard && clock::now().since(began) >= MACHINES_PER_TURN;
+            let is_late = heard + clock::now().since(began) >= MACHINES_PER_TURN;
             if self.engine.is_full() || is_late {
                 break;
             }
@@ -335,7 +341,6 @@ impl<L: LogPort> Loop<L> {
                 break;
             };
             self.take(Input::Driver(event))?;
-            heard = true;
         }
         while let Ok(reader) = self.inputs.reads.try_recv() {
             self.take(Input::Read(reader))?;
