@@ -1,5 +1,6 @@
 //! Carrying out what the core asks for.
 
+use super::replay::Replay;
 use super::{End, READ_BYTES, READS_MAX, ReadDone, Reader, Runner, Wanted};
 use crate::base::clock;
 use crate::paxos::{Effect, Position, Record, Run, Value};
@@ -72,7 +73,7 @@ impl Runner {
                     self.outbox.push_back(LogEvent::Skipped { first });
                 }
                 // While it is replaying its owner is told of nothing else.
-                Effect::Status(_) if self.replay.is_some() => {}
+                Effect::Status(_) if self.replay.as_ref().is_some_and(Replay::is_first) => {}
                 Effect::Status(status) => {
                     self.show(status);
                     self.outbox.push_back(LogEvent::Status(status));
@@ -155,6 +156,7 @@ impl Runner {
 
     /// Gives learned entries to the receiver, those that are its owner's.
     fn give(&mut self, run: &Run) {
+        self.fall_behind(run.first);
         let (in_flight, outbox) = (&mut self.in_flight, &mut self.outbox);
         let replay = &mut self.replay;
         events_of(run, |position, mut event| {

@@ -227,9 +227,9 @@ impl Runner {
     }
 
     /// Whether the owner has to take events before there are more. A replay is no reason to wait: it fills
-    /// the outbox by itself, and bounds what is learned meanwhile.
+    /// the outbox by itself, and bounds what is learned meanwhile. A follower begins one.
     fn is_outbox_full(&self) -> bool {
-        self.replay.is_none() && self.outbox.len() >= OUTBOX_MAX
+        self.replay.is_none() && self.outbox.len() >= OUTBOX_MAX && !self.follows()
     }
 
     /// The command that came behind the last proposal and was no part of it, if its turn has come.

@@ -2,7 +2,7 @@
 //!
 //! `effects` carries out, `inputs` waits and feeds, `members` looks after the ensemble: forming it,
 //! inviting and changing its members, ending when the other replicas refuse this one. `replay` gives the
-//! owner again, at the start, what was learned before.
+//! owner again, at the start, what was learned before, and what it has fallen behind with.
 
 mod change;
 mod effects;

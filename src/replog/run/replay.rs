@@ -1,4 +1,5 @@
-//! Giving every learned entry again at the start, beside everything else that a replica does.
+//! Giving every learned entry again at the start, and what an owner has fallen behind with, beside everything
+//! else that a replica does.
 //!
 //! A starting replica votes, accepts and learns at once: where others fail meanwhile, it counts. Only its
 //! owner has to wait, and it does not stand for election until the owner has what it needs to lead.
@@ -10,6 +11,10 @@
 //!
 //! What is truncated meanwhile is not given any more: the owner is told to begin anew where the log begins,
 //! as one that was behind a truncation is.
+//!
+//! A follower whose owner does not keep up with the log does the same from there on. If it took no more
+//! entries instead it would not hear its leader either, whose heartbeats stand behind them in the stream: two
+//! slow owners of three would end the term.
 
 use super::{End, OUTBOX_MAX, READ_BYTES, ReadDone, Reader, Runner};
 use crate::base::clock;
@@ -29,6 +34,8 @@ const WARM_EVENTS: usize = 256;
 /// How far the owner has been told.
 #[derive(Debug)]
 pub(super) struct Replay {
+    /// Whether it is the one at the start, before which the owner is told of nothing else.
+    is_first: bool,
     /// The first position that has not been given.
     next: Position,
     /// Everything up to here has to be read from the disk; what is above waits in `behind`.
@@ -65,12 +72,26 @@ impl Replay {
     /// A replay of a log that keeps `first` and has learned up to `learned`.
     pub(super) fn new(first: Position, learned: Position) -> Self {
         Self {
+            is_first: true,
             next: first,
             through: learned,
             is_reading: false,
             behind: VecDeque::new(),
             behind_bytes: 0,
         }
+    }
+
+    /// One for an owner that has fallen behind, and has been given everything before `next`.
+    fn behind(next: Position) -> Self {
+        Self {
+            is_first: false,
+            ..Self::new(next, next.before())
+        }
+    }
+
+    /// Whether it is the one at the start.
+    pub(super) fn is_first(&self) -> bool {
+        self.is_first
     }
 
     /// An entry is learned meanwhile. They come in their order.
@@ -168,15 +189,36 @@ impl Runner {
     }
 
     fn end_replay(&mut self) {
-        let status = self.core.shown_status();
-        self.show(status);
-        self.outbox.push_back(LogEvent::Status(status));
-        if let Some(replay) = self.replay.take() {
-            self.outbox
-                .extend(replay.behind.into_iter().map(|b| b.event));
+        let Some(replay) = self.replay.take() else {
+            return;
+        };
+        if replay.is_first {
+            let status = self.core.shown_status();
+            self.show(status);
+            self.outbox.push_back(LogEvent::Status(status));
+            let took = clock::now().since(self.started).as_secs_f64();
+            log::info!("the log has been replayed within {took:.3} s");
         }
-        let took = clock::now().since(self.started).as_secs_f64();
-        log::info!("the log has been replayed within {took:.3} s");
+        let behind = replay.behind.into_iter().map(|b| b.event);
+        self.outbox.extend(behind);
+    }
+
+    /// Leaves what is learned from `next` on to the disk, if the owner of a follower does not take what it
+    /// has been given.
+    pub(super) fn fall_behind(&mut self, next: Position) {
+        if self.replay.is_none() && self.outbox.len() >= OUTBOX_MAX && self.follows() {
+            self.replay = Some(Replay::behind(next));
+            // ORDER: before anything else is heard. If it stood by it, its term would be told of before
+            // what waits behind the replay.
+            self.core.set_warm(clock::now(), false, &mut self.rng);
+        }
+    }
+
+    /// Whether another one leads, and its owner waits for nothing of its own.
+    pub(super) fn follows(&self) -> bool {
+        let me = self.core.me().id;
+        let is_led = self.core.leader().is_some_and(|led| led.replica != me);
+        is_led && self.in_flight.is_empty()
     }
 
     fn read_again(&self, from: Position, through: Position) {
@@ -247,6 +289,8 @@ mod tests {
         taken: Vec<Told>,
         /// How many entries were left to the disk.
         let_go: usize,
+        /// How often the owner has fallen behind.
+        late: usize,
         payload: Arc<[u8]>,
     }
 
@@ -266,6 +310,7 @@ mod tests {
                 outbox: VecDeque::new(),
                 taken: vec![Told::BeginsAt(first)],
                 let_go: 0,
+                late: 0,
                 payload: vec![0; if rng.one_in(2) { 1 } else { 20_000 }].into(),
                 rng,
             }
@@ -279,6 +324,10 @@ mod tests {
                     continue;
                 }
                 self.owned.insert(at);
+                if self.replay.is_none() && self.outbox.len() >= 100 {
+                    self.late += 1;
+                    self.replay = Some(Replay::behind(Position(at)));
+                }
                 let Some(replay) = &mut self.replay else {
                     self.outbox.push_back(Told::Entry(at));
                     continue;
@@ -399,7 +448,7 @@ mod tests {
 
     #[test]
     fn the_owner_is_given_everything_in_its_order_and_once_whatever_happens_meanwhile() {
-        let (mut restarts, mut let_go) = (0, 0);
+        let (mut restarts, mut let_go, mut late) = (0, 0, 0);
         for seed in 0..400 {
             let mut world = World::new(seed);
             for _ in 0..1 + world.rng.below(600) {
@@ -413,8 +462,12 @@ mod tests {
                 .filter(|t| matches!(t, Told::BeginsAt(_)));
             restarts += begins.count() - 1;
             let_go += usize::from(world.let_go > 0);
+            late += world.late;
         }
         // Without any of these it would be no test of them.
-        assert!(restarts > 100 && let_go > 20, "{restarts} {let_go}");
+        assert!(
+            restarts > 100 && let_go > 20 && late > 50,
+            "{restarts} {let_go} {late}"
+        );
     }
 }

@@ -139,3 +139,71 @@ fn what_is_truncated_while_a_member_replays_is_not_given_to_its_owner() {
         }
     });
 }
+
+/// Lets the owners of the followers take nothing, and waits until they are too far behind to lead. Gives the
+/// leader.
+async fn deafen_followers(nodes: &mut [Node]) -> usize {
+    const ENOUGH: u64 = 500;
+    loop {
+        until(nodes, "a leader", |nodes| leader(nodes).is_some()).await;
+        let first = leader(nodes).unwrap();
+        let others = [(first + 1) % 3, (first + 2) % 3];
+        let ballot = nodes[first].leading.unwrap();
+        let enough = nodes[first].log().stats().learned + ENOUGH;
+        for other in others {
+            nodes[other].is_deaf = true;
+        }
+        for _ in 0..ENOUGH {
+            // If the term has ended they are made to hear again below.
+            let sent = nodes[first].log().append(ballot, 0, b"some".to_vec());
+            sent.await.unwrap_or_default();
+        }
+        let is_lost = |nodes: &[Node]| nodes[first].log().leading() != Some(ballot);
+        let are_behind = |nodes: &[Node]| {
+            let mut learned = others
+                .map(|other| nodes[other].log().stats().learned)
+                .into_iter();
+            learned.all(|learned| learned >= enough)
+        };
+        until(nodes, "they are behind", |nodes| {
+            is_lost(nodes) || are_behind(nodes)
+        })
+        .await;
+        if !is_lost(nodes) {
+            return first;
+        }
+        for other in others {
+            nodes[other].is_deaf = false;
+        }
+    }
+}
+
+/// Neither the log nor the term of its leader waits for those who only follow.
+#[test]
+fn members_whose_owners_take_nothing_hold_up_nobody_and_give_them_all_of_it_later() {
+    rt::block_on(async {
+        let mut nodes = formed(3).await;
+        append(&mut nodes, "known to all").await;
+        everybody_has(&mut nodes, "known to all").await;
+        let first = deafen_followers(&mut nodes).await;
+        let others = [(first + 1) % 3, (first + 2) % 3];
+        for round in ["a", "b", "c", "d"] {
+            append_many(&mut nodes, round).await;
+        }
+        // Nobody else could have begun a term.
+        assert_eq!(leader(&nodes), Some(first));
+        for other in others {
+            assert_eq!(nodes[other].log().status(), ReplicaStatus::Voting);
+            nodes[other].is_deaf = false;
+        }
+        append(&mut nodes, "after").await;
+        everybody_has(&mut nodes, "after").await;
+        for other in others {
+            assert!(nodes[other].entries == nodes[first].entries);
+        }
+        // They have caught up, and one of them leads when it is needed.
+        nodes[first].stop().await;
+        append(&mut nodes, "later").await;
+        stop(&mut nodes).await;
+    });
+}
