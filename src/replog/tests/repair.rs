@@ -15,12 +15,13 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// Name the replica that the child process runs: its directory, its port, all peers, and how far the log
-/// goes.
+/// Name the replica that the child process runs: its directory, its port, all peers, how far the log goes,
+/// and its last entry.
 const ROOT: &str = "AURORA_TEST_REPAIR_ROOT";
 const PORT: &str = "AURORA_TEST_REPAIR_PORT";
 const PEERS: &str = "AURORA_TEST_REPAIR_PEERS";
 const END: &str = "AURORA_TEST_REPAIR_END";
+const LAST: &str = "AURORA_TEST_REPAIR_LAST";
 
 /// Damage done by default, to each file in turn.
 const SAMPLES: usize = 40;
@@ -45,6 +46,7 @@ fn a_child_runs_a_replica_until_it_holds_everything() {
     let variable = |name: &str| std::env::var(name).unwrap();
     let port = variable(PORT).parse().unwrap();
     let end: u64 = variable(END).parse().unwrap();
+    let last = variable(LAST);
     let peers: Vec<String> = variable(PEERS).split(',').map(str::to_owned).collect();
     let answer = rt::block_on(async {
         let mut nodes = [Node::at(root.clone(), port)];
@@ -54,14 +56,13 @@ fn a_child_runs_a_replica_until_it_holds_everything() {
         until(&mut nodes, "it votes and holds everything", |nodes| {
             let log = nodes[0].log();
             let has_ended = nodes[0].ended.is_some();
-            has_ended || (log.status() == ReplicaStatus::Voting && log.stats().learned >= end)
+            let has_learned = log.stats().learned >= end && nodes[0].has(last.as_bytes());
+            has_ended || (log.status() == ReplicaStatus::Voting && has_learned)
         })
         .await;
         if let Some(ended) = &nodes[0].ended {
             return format!("refused {ended:?}");
         }
-        // What was learned last may be on its way still.
-        nodes[0].hear();
         let answer = format!("held {}", line(&nodes[0].entries));
         nodes[0].stop().await;
         answer
@@ -77,7 +78,7 @@ enum Outcome {
 }
 
 /// Runs the replica in a process of its own, while the others go on here.
-async fn run_child(nodes: &mut [Node], victim: usize, end: u64) -> Outcome {
+async fn run_child(nodes: &mut [Node], victim: usize, end: u64, last: &str) -> Outcome {
     let root = nodes[victim].root().to_path_buf();
     fs::remove_file(answer_path(&root)).ok();
     let mut command = Command::new(std::env::current_exe().unwrap());
@@ -88,6 +89,7 @@ async fn run_child(nodes: &mut [Node], victim: usize, end: u64) -> Outcome {
         .env(PORT, nodes[victim].port().to_string())
         .env(PEERS, addresses(nodes).join(","))
         .env(END, end.to_string())
+        .env(LAST, last)
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
     let child = command.spawn().unwrap();
@@ -221,13 +223,14 @@ fn damage_to_a_replica_in_an_ensemble_is_repaired_or_refused() {
                 let (disk, _) = crate::replog::open::open_disk(&path).unwrap();
                 disk.store().compact().unwrap();
             }
-            append(&mut nodes, &format!("round {round}")).await;
+            let last = format!("round {round}");
+            append(&mut nodes, &last).await;
             let Some(what) = plan.strike(&nodes[victim]) else {
                 break;
             };
             let end = nodes[witness].log().stats().learned;
             let aside = nodes[victim].path().join("replica.unproven");
-            match run_child(&mut nodes, victim, end).await {
+            match run_child(&mut nodes, victim, end, &last).await {
                 Outcome::Held(entries) => {
                     nodes[witness].hear();
                     let wanted = &nodes[witness].entries;
@@ -239,10 +242,7 @@ fn damage_to_a_replica_in_an_ensemble_is_repaired_or_refused() {
                         wanted.starts_with(&entries) && !entries.is_empty(),
                         "{what}: it holds {entries} of {wanted}"
                     );
-                    assert!(
-                        entries.contains(&format!("=round {round}")),
-                        "{what}: {entries}"
-                    );
+                    assert!(entries.contains(&format!("={last}")), "{what}: {entries}");
                     held += 1;
                     lives += usize::from(aside.exists());
                     fs::remove_dir_all(aside).ok();
@@ -252,7 +252,7 @@ fn damage_to_a_replica_in_an_ensemble_is_repaired_or_refused() {
                     refused += 1;
                     // As an operator would: an empty place is filled by the others.
                     fs::remove_dir_all(nodes[victim].path()).unwrap();
-                    let again = run_child(&mut nodes, victim, end).await;
+                    let again = run_child(&mut nodes, victim, end, &last).await;
                     assert!(matches!(again, Outcome::Held(_)), "{what}: {again:?}");
                 }
             }
