@@ -136,6 +136,33 @@ fn one_that_fills_its_sandbox_with_junk_where_logs_belong_only_hurts_itself() {
 }
 
 #[test]
+fn one_that_puts_a_pipe_or_a_link_where_a_log_belongs_only_hurts_itself() {
+    let directory = Directory::new("bad-pipe");
+    // A pipe that nobody reads would hold up whoever opens it, and one that somebody reads is no log either.
+    let script = "mkdir -p .logs/silent/0 .logs/read/0 .logs/link/0; \
+                  mkfifo .logs/silent/0/stdout .logs/read/0/stdout; \
+                  ln -s ../../../elsewhere .logs/link/0/stdout; \
+                  (setsid sleep 1000 < .logs/read/0/stdout &); echo > .logs/read/0/stdout";
+    let script = serde_json::Value::from(script);
+    let data = format!(
+        r#"{{"task": {{"max_failures": 0, "processes": [{{"name": "first", "cmdline": {script}}},
+            {{"name": "silent", "cmdline": "touch silent-ran"}},
+            {{"name": "read", "cmdline": "touch read-ran"}},
+            {{"name": "link", "cmdline": "touch link-ran"}}],
+            "constraints": [{{"order": ["first", "silent"]}}, {{"order": ["first", "read"]}},
+                {{"order": ["first", "link"]}}]}}}}"#
+    );
+    let mut task = Task::run(&directory.0, &data, |_| {});
+    task.wait_for(TaskStateRecord::Finished);
+    for name in ["silent", "read", "link"] {
+        task.wait_for_event(name, |it| matches!(it, ProcessEvent::NotStarted { .. }));
+        assert!(!task.sandbox().join(format!("{name}-ran")).exists());
+    }
+    assert!(!task.sandbox().join("elsewhere").exists());
+    task.assert_nothing_is_left();
+}
+
+#[test]
 fn a_child_begins_with_default_signals() {
     let directory = Directory::new("bad-signals");
     let script = "grep -E '^Sig(Blk|Ign)' /proc/self/status";

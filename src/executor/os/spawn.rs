@@ -1,12 +1,13 @@
 //! Starts the shell of one process: own session, own user, own log files.
 
 use crate::executor::order::Identity;
-use nix::fcntl::{OFlag, open};
+use nix::fcntl::{FcntlArg, OFlag, fcntl, open};
 use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::{SigHandler, SigSet, SigmaskHow, Signal, signal, sigprocmask};
 use nix::sys::stat::{Mode, umask};
 use nix::unistd::{Gid, Pid, Uid, dup2_stderr, dup2_stdout, getppid, setgroups, setresgid};
 use nix::unistd::{mkdir, setresuid, setsid};
+use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt;
@@ -150,11 +151,15 @@ impl Preparation {
     }
 }
 
+/// A name that the user made a pipe must not stop the executor, which waits until this child has its program.
 fn open_log(path: &Path) -> io::Result<OwnedFd> {
     let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_APPEND | OFlag::O_CLOEXEC;
-    Ok(open(
-        path,
-        flags | OFlag::O_NOFOLLOW,
-        Mode::from_bits_truncate(0o644),
-    )?)
+    let careful = OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK;
+    let mode = Mode::from_bits_truncate(0o644);
+    let file = File::from(open(path, flags | careful, mode)?);
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::other("its log is not a file"));
+    }
+    fcntl(&file, FcntlArg::F_SETFL(OFlag::O_APPEND))?;
+    Ok(file.into())
 }
