@@ -171,7 +171,7 @@ fn prepare(
     let listener = Listener::bind(Path::new(paths::CONTROL)).map_err(file_error(paths::CONTROL))?;
     let directory = std::env::current_dir().map_err(file_error("the task's directory"))?;
     let mut writer = Writer::create(checkpoint).map_err(file_error(paths::CHECKPOINT))?;
-    writer.push(&Record::Header(header(&order)), true);
+    writer.push(&Record::Header(header(&order)));
     let supervisor = Definition::parse(&order, flags.logger)
         .map_err(|error| error.to_string())
         .and_then(|it| {
@@ -194,7 +194,7 @@ fn prepare(
         })),
         Err(why) => {
             journal::note(format_args!("cannot run the task: {why}"));
-            writer.push(&Record::Task(failed(&why)), true);
+            writer.push(&Record::Task(failed(&why)));
             writer.flush().map_err(file_error(paths::CHECKPOINT))?;
             Ok(None)
         }

@@ -325,10 +325,7 @@ impl Runner {
             message: message.as_deref().map(checkpoint::cut_message),
             at_ms: clock::wall().as_ms(),
         };
-        // DURABILITY: an end must survive the loss of power, because the task does not run any more. What
-        // runs does not survive it anyway. The first record carries the header to the disk.
-        let is_durable = state.is_terminal() || self.sequence == 1;
-        self.start.writer.push(&Record::Task(record), is_durable);
+        self.start.writer.push(&Record::Task(record));
     }
 
     fn record_process(&mut self, run: Run, event: ProcessEvent) {
@@ -339,7 +336,7 @@ impl Runner {
             event,
             at_ms: clock::wall().as_ms(),
         };
-        self.start.writer.push(&Record::Process(record), false);
+        self.start.writer.push(&Record::Process(record));
     }
 
     fn start_run(&mut self, run: Run) {
