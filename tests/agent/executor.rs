@@ -96,6 +96,55 @@ fn a_process_that_ignores_sigterm_and_one_that_left_its_session_are_killed() {
 }
 
 #[test]
+fn a_shell_is_asked_first_then_what_it_left_and_each_is_given_time() {
+    let directory = Directory::new("asked");
+    // The shell looks whether its child was asked beside it; the other one has a session of its own.
+    let script = r#"
+        patient() {
+            trap "touch $1-asked; sleep 0.3; touch $1-tidy; exit" TERM
+            touch $1-ready; while :; do sleep 0.05; done
+        }
+        export -f patient
+        patient child &
+        (setsid bash -c 'patient orphan' &)
+        leave() {
+            for n in 1 2 3 4 5 6; do [ -e child-asked ] && touch beside; sleep 0.05; done
+            touch left; exit
+        }
+        trap leave TERM
+        touch shell-ready; while :; do sleep 0.05; done"#;
+    let mut task = Task::run(&directory.0, &one(script), |_| {});
+    task.wait_for(TaskStateRecord::Running);
+    let sandbox = task.sandbox();
+    let there = |names: &[&str]| names.iter().all(|name| sandbox.join(name).exists());
+    until("all are ready", || {
+        there(&["shell-ready", "child-ready", "orphan-ready"]).then_some(())
+    });
+    task.kill();
+    task.wait_for(TaskStateRecord::Killed);
+    assert!(there(&["left"]), "the shell was not asked");
+    assert!(!there(&["beside"]), "the child was asked beside its shell");
+    assert!(
+        there(&["child-asked", "child-tidy"]),
+        "the child had no time"
+    );
+    assert!(
+        there(&["orphan-asked", "orphan-tidy"]),
+        "the orphan had no time"
+    );
+    task.assert_nothing_is_left();
+}
+
+#[test]
+fn a_log_that_its_process_empties_goes_on_at_its_beginning() {
+    let directory = Directory::new("emptied");
+    let script = "echo one; : > .logs/main/0/stdout; echo two";
+    let mut task = Task::run(&directory.0, &one(script), |_| {});
+    task.wait_for(TaskStateRecord::Finished);
+    assert_eq!(task.log("main", 0, "stdout"), "two\n");
+}
+
+#[test]
 fn what_a_finished_process_left_behind_is_gone_when_the_task_has_ended() {
     let directory = Directory::new("daemonise");
     let script = "(setsid sleep 1000 &); sleep 1000 & echo done";
@@ -165,7 +214,8 @@ fn a_second_executor_does_nothing_and_neither_does_a_later_one() {
     let mut task = Task::run(&directory.0, &one("echo ran >> trace; sleep 1000"), |_| {});
     task.wait_for(TaskStateRecord::Running);
     until("it ran", || {
-        task.sandbox().join("trace").exists().then_some(())
+        let text = fs::read_to_string(task.sandbox().join("trace")).unwrap_or_default();
+        (text == "ran\n").then_some(())
     });
     assert!(!task.start().status.success());
     assert!(
@@ -176,9 +226,8 @@ fn a_second_executor_does_nothing_and_neither_does_a_later_one() {
     task.kill();
     task.wait_for(TaskStateRecord::Killed);
     until("the executor is gone", || {
-        aurora::executor::os::proc::stat(task.executor())
-            .is_none()
-            .then_some(())
+        let left = aurora::executor::os::proc::stat(task.executor());
+        left.is_none_or(|it| it.is_zombie).then_some(())
     });
     let before = task.records();
     assert!(!task.start().status.success());

