@@ -349,6 +349,79 @@ mod tests {
     }
 
     #[test]
+    fn every_field_of_a_job_is_read() {
+        let data = r#"{
+            "health_check_config": {"initial_interval_secs": 21, "interval_secs": 7, "timeout_secs": 3,
+                "max_consecutive_failures": 4, "min_consecutive_successes": 5,
+                "health_checker": {"shell": {"shell_command": "ask"}}},
+            "lifecycle": {"http": {"port": "http", "graceful_shutdown_endpoint": "/q",
+                "shutdown_endpoint": "/a", "graceful_shutdown_wait_secs": 8, "shutdown_wait_secs": 9}},
+            "task": {"max_failures": 6, "max_concurrency": 2, "finalization_wait": 11, "processes": [
+                {"name": "a", "cmdline": "b", "max_failures": 12, "daemon": true, "ephemeral": true,
+                 "min_duration": 13},
+                {"name": "c", "cmdline": "d", "final": true}]}}"#;
+        let mut order = order(data);
+        order.kill_wait_ms = 14_000;
+        let definition = Definition::parse(&order, Logger::default()).unwrap();
+        let seconds = Duration::from_secs;
+        let process = |name: &str, cmdline: &str| ProcessDefinition {
+            name: name.to_owned(),
+            cmdline: cmdline.to_owned(),
+            max_failures: 1,
+            daemon: false,
+            ephemeral: false,
+            min_duration: seconds(5),
+            is_final: false,
+        };
+        let expected = TaskDefinition {
+            processes: vec![
+                ProcessDefinition {
+                    max_failures: 12,
+                    daemon: true,
+                    ephemeral: true,
+                    min_duration: seconds(13),
+                    ..process("a", "b")
+                },
+                ProcessDefinition {
+                    is_final: true,
+                    ..process("c", "d")
+                },
+            ],
+            orders: Vec::new(),
+            max_failures: 6,
+            max_concurrency: 2,
+            finalization_wait: seconds(11),
+            kill_wait: seconds(14),
+            lifecycle: Some(Lifecycle {
+                graceful_wait: seconds(8),
+                shutdown_wait: seconds(9),
+            }),
+            checks: vec![StatusCheck {
+                failure: "Failed health check! ",
+                policy: HealthPolicy {
+                    interval: seconds(7),
+                    grace_checks: 3,
+                    max_consecutive_failures: 4,
+                    min_consecutive_successes: 5,
+                },
+            }],
+        };
+        assert_eq!(definition.task, expected);
+        let probe = ProbeDefinition {
+            probe: HealthProbe::Shell("ask".to_owned()),
+            timeout: seconds(3),
+            can_snooze: true,
+        };
+        assert_eq!(definition.probes, [probe]);
+        let endpoints = ShutdownEndpoints {
+            port: 31_000,
+            quit: "/q".to_owned(),
+            abort: "/a".to_owned(),
+        };
+        assert_eq!(definition.endpoints, Some(endpoints));
+    }
+
+    #[test]
     fn what_is_wrong_is_named_with_its_place() {
         for (data, text) in [
             ("", "not JSON"),

@@ -175,11 +175,19 @@ fn an_ended_task_is_never_started_again() {
     agent.launch("t", "echo x >> trace").unwrap();
     let end = agent.wait("t", TaskState::Finished);
     agent.launch("t", "echo x >> trace").unwrap();
+    // That an earlier report was stored says nothing of the end.
+    let earlier = TaskReport {
+        sequence: end.sequence - 1,
+        ..end.clone()
+    };
+    agent.acknowledge(&earlier);
+    assert_eq!(agent.known("t"), Some(end.clone()));
     agent.acknowledge(&end);
     assert!(agent.known("t").is_none());
     let again = agent.launch("t", "echo x >> trace");
     assert!(matches!(again, Err(LaunchError::Ended(_))), "{again:?}");
     let agent = agent.reopen(config(&root.0));
+    assert!(agent.known("t").is_none(), "it is reported again");
     let again = agent.launch("t", "echo x >> trace");
     assert!(matches!(again, Err(LaunchError::Ended(_))), "{again:?}");
     assert_eq!(agent.lines("t", "trace"), 1);
@@ -245,6 +253,26 @@ fn a_killed_executor_means_lost_and_nothing_runs_on() {
         Some("Executor terminated unexpectedly.")
     );
     assert_eq!(processes_of(&sandbox), Vec::<i32>::new());
+}
+
+#[test]
+fn without_groups_one_that_dropped_its_environment_is_found_by_its_session() {
+    let root = Directory::new("host-session");
+    let mut config = config(&root.0);
+    config.limits.cgroup_root = None;
+    let agent = Agent::open(config);
+    // Neither its parent nor its environment says whose it is.
+    let script = "env -i sh -c 'echo $$ > pid; exec sleep 1000' & sleep 1000; true";
+    agent.launch("t", script).unwrap();
+    let file = agent.sandbox("t").join("pid");
+    let pid: i32 = until("it runs", || {
+        let text = fs::read_to_string(&file).ok();
+        text.filter(|it| it.ends_with('\n'))?.trim().parse().ok()
+    });
+    agent.kill_executor("t");
+    agent.wait("t", TaskState::Lost);
+    let left = aurora::executor::os::proc::stat(pid);
+    assert!(left.is_none_or(|it| it.is_zombie), "{left:?}");
 }
 
 #[test]
@@ -418,8 +446,18 @@ fn a_work_directory_has_one_agent_and_remembers_the_ballot() {
     assert!(TaskHost::open(config(&root.0)).is_err());
     rt::block_on(agent.host.store_ballot(7)).unwrap();
     rt::block_on(agent.host.store_ballot(3)).unwrap();
+    assert_eq!(agent.host.highest_ballot(), 7);
     let agent = agent.reopen(config(&root.0));
     assert_eq!(agent.host.highest_ballot(), 7);
+    // One that cannot be stored is not obeyed, and is stored when that is possible.
+    let in_the_way = root.0.join("work/fence.new");
+    fs::create_dir(&in_the_way).unwrap();
+    rt::block_on(agent.host.store_ballot(9)).unwrap_err();
+    assert_eq!(agent.host.highest_ballot(), 7);
+    fs::remove_dir(&in_the_way).unwrap();
+    rt::block_on(agent.host.store_ballot(9)).unwrap();
+    let agent = agent.reopen(config(&root.0));
+    assert_eq!(agent.host.highest_ballot(), 9);
 }
 
 #[test]

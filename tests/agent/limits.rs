@@ -1,7 +1,7 @@
 //! What tasks may use, and that nothing of them is left: on the control groups of this machine where it has
 //! them and lets us, and without.
 
-use crate::fixture::{Directory, PATIENCE, executor_path, until};
+use crate::fixture::{Directory, PATIENCE, executor_path, skip, until};
 use aurora::agent::host::{HostConfig, TaskHost};
 use aurora::base::clock;
 use aurora::executor::checkpoint::{Record, Tail};
@@ -12,7 +12,6 @@ use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, Uid};
 use std::fs::{self, File};
-use std::io::Write;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -52,12 +51,6 @@ fn has_groups(test: &str) -> bool {
             false
         }
     }
-}
-
-fn skip(test: &str, why: &str) {
-    // Not by a macro, whose output the test runner keeps to itself.
-    let line = format!("skipped: {test}: {why}\n");
-    std::io::stderr().write_all(line.as_bytes()).unwrap();
 }
 
 impl World {
@@ -153,14 +146,16 @@ impl World {
         fs::read_to_string(path).unwrap_or_default()
     }
 
-    fn kill_executor(&self) {
+    fn executor(&self) -> i32 {
         let file = File::open(self.directory().join("checkpoint")).unwrap();
         match Tail::default().poll(&file).unwrap().first() {
-            Some(Record::Header(header)) => {
-                kill(Pid::from_raw(header.pid), Signal::SIGKILL).unwrap();
-            }
+            Some(Record::Header(header)) => header.pid,
             other => panic!("{other:?}"),
         }
+    }
+
+    fn kill_executor(&self) {
+        kill(Pid::from_raw(self.executor()), Signal::SIGKILL).unwrap();
     }
 
     /// The directories of the task's groups, in every hierarchy.
@@ -246,6 +241,20 @@ fn a_memory_hog_fails_its_task_though_its_shell_goes_on() {
 }
 
 #[test]
+fn a_memory_hog_whose_shell_fails_at_once_is_told_by_its_executor() {
+    if !has_groups("a_memory_hog_whose_shell_fails_at_once_is_told_by_its_executor") {
+        return;
+    }
+    let root = Directory::new("hog-shell");
+    let mut blind = config(&root.0);
+    blind.limits.memory_interval = Duration::from_secs(3_600);
+    let world = World::open(blind);
+    world.launch("tail /dev/zero; exit 3", 16, 0);
+    let end = world.wait(TaskState::Failed).message.unwrap();
+    assert!(end.contains("Memory limit exceeded: limit 24 MB"), "{end}");
+}
+
+#[test]
 fn a_memory_hog_found_by_the_next_agent_fails_too() {
     if !has_groups("a_memory_hog_found_by_the_next_agent_fails_too") {
         return;
@@ -297,6 +306,8 @@ fn a_fork_bomb_is_bounded_and_ends_with_its_task() {
     let root = Directory::new("bomb");
     let mut config = config(&root.0);
     config.limits.pids = 40;
+    // Where the group's limit is missing, the machine has to survive the test.
+    config.limits.processes_of_user = 2_000;
     let world = World::open(config);
     let bomb =
         "bomb() { touch bombed; bomb | bomb & sleep 0.01; bomb; }; bomb 2> /dev/null; sleep 1000";
@@ -484,17 +495,18 @@ fn processes_have_bounded_resources_and_a_plain_environment() {
     config.limits.processes_of_user = 4_321;
     let world = World::open(config);
     world.launch(
-        "ulimit -n; ulimit -u; ulimit -c; env | cut -d= -f1 | sort",
+        "ulimit -n; ulimit -u; ulimit -c; ulimit -Hn; ulimit -Hu; ulimit -Hc; env | cut -d= -f1 | sort",
         64,
         0,
     );
     world.wait(TaskState::Finished);
     let output = world.output("main");
     let lines: Vec<&str> = output.lines().collect();
-    assert_eq!(lines[..3], ["321", "4321", "0"]);
+    // Nor can it raise them again.
+    assert_eq!(lines[..6], ["321", "4321", "0", "321", "4321", "0"]);
     // The shell adds some of its own.
     let own = ["OLDPWD", "PWD", "SHLVL", "_"];
-    let given: Vec<_> = lines[3..].iter().filter(|it| !own.contains(it)).collect();
+    let given: Vec<_> = lines[6..].iter().filter(|it| !own.contains(it)).collect();
     assert_eq!(given, [&"HOME", &"LOGNAME", &"PATH", &"USER"]);
 }
 
@@ -521,6 +533,70 @@ fn the_sandbox_is_the_roles_alone_and_its_profile_is_read() {
         let logs = fs::metadata(sandbox.join(".logs/first/0/stdout")).unwrap();
         assert_eq!((logs.uid(), logs.gid()), expected);
     }
+}
+
+#[test]
+fn a_task_is_in_every_group_of_its_own_with_every_limit_and_goes_no_sooner_than_the_agent() {
+    let name =
+        "a_task_is_in_every_group_of_its_own_with_every_limit_and_goes_no_sooner_than_the_agent";
+    let root = Directory::new("inside");
+    let mut config = config(&root.0);
+    config.limits.is_cpu_capped = true;
+    config.limits.pids = 77;
+    let world = World::open(config);
+    let script = "cat /proc/self/oom_score_adj; cat /proc/self/cgroup; echo end; exec sleep 1000";
+    let process = format!(
+        r#"{{"name": "main", "cmdline": {}}}"#,
+        serde_json::Value::from(script)
+    );
+    world.launch_with(&process, 16, 0, |order| {
+        order.resources.cpus = aurora::model::MilliCpus(1_500);
+    });
+    let output = until("it wrote", || {
+        Some(world.output("main")).filter(|it| it.ends_with("end\n"))
+    });
+    let mut lines = output.lines();
+    let score = fs::read_to_string("/proc/self/oom_score_adj").unwrap();
+    assert_eq!(lines.next(), Some(score.trim()));
+    if has_groups(name) {
+        // Each group that was made holds the task, and no process of it is anywhere else.
+        let groups = world.groups();
+        assert!(!groups.is_empty());
+        let executor = world.executor();
+        for group in &groups {
+            let inside = fs::read_to_string(group.join("cgroup.procs")).unwrap();
+            let inside: Vec<i32> = inside.lines().filter_map(|it| it.parse().ok()).collect();
+            assert!(
+                inside.contains(&executor),
+                "{}: {inside:?}",
+                group.display()
+            );
+            assert!(inside.len() >= 2, "{}: {inside:?}", group.display());
+        }
+        let inside = lines.filter(|line| line.ends_with("/t-t")).count();
+        assert_eq!(inside, groups.len(), "{output}");
+        let read = |names: &[&str]| {
+            let of = |name: &&str| {
+                groups
+                    .iter()
+                    .find_map(|it| fs::read_to_string(it.join(name)).ok())
+            };
+            names.iter().find_map(of).map(|it| it.trim().to_owned())
+        };
+        let memory = read(&["memory.max", "memory.limit_in_bytes"]);
+        assert_eq!(memory, Some((24 << 20).to_string()));
+        assert_eq!(read(&["pids.max"]), Some("77".to_owned()));
+        let quota = read(&["cpu.max"]).or_else(|| read(&["cpu.cfs_quota_us"]));
+        let quota = quota.unwrap_or_default();
+        assert!(
+            ["150000", "150000 100000"].contains(&quota.as_str()),
+            "{quota}"
+        );
+        let weight = read(&["cpu.weight", "cpu.shares"]).unwrap_or_default();
+        assert!(["59", "1536"].contains(&weight.as_str()), "{weight}");
+    }
+    world.kill();
+    world.wait(TaskState::Killed);
 }
 
 /// What runs on what the machine may take back comes last and goes first.

@@ -4,6 +4,7 @@
 
 mod bad;
 mod behaviours;
+mod birth;
 mod crash;
 mod executor;
 mod fixture;

@@ -82,3 +82,22 @@ fn names_of_any_length_are_taken() {
     }
     groups.remove_if_empty();
 }
+
+#[test]
+fn a_group_whose_limit_is_refused_is_not_used_and_not_left() {
+    let Some(groups) = open("a_group_whose_limit_is_refused_is_not_used_and_not_left") else {
+        return;
+    };
+    let group = groups.task("refused");
+    // No kernel counts so many.
+    let absurd = Allowance {
+        pids: u32::MAX,
+        ..allowance()
+    };
+    if groups.describe().contains("pids") {
+        let refused = group.create(&absurd).unwrap_err().to_string();
+        assert!(refused.contains("pids.max"), "{refused}");
+        assert!(!group.exists());
+    }
+    groups.remove_if_empty();
+}

@@ -43,3 +43,29 @@ pub(super) fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
         Err(error) => Err(error),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::Scratch;
+    use super::*;
+    use std::os::unix::fs::symlink;
+
+    #[test]
+    fn what_cannot_be_written_or_synced_leaves_the_old_one_in_place() {
+        let scratch = Scratch::new("durable");
+        write(&scratch.0, "it", b"old").unwrap();
+        // One device takes nothing, the other takes all and cannot be synced.
+        for device in ["/dev/full", "/dev/null"] {
+            let temporary = scratch.0.join("it.new");
+            symlink(device, &temporary).unwrap();
+            assert!(write(&scratch.0, "it", b"new").is_err(), "{device}");
+            let there = read(&scratch.0.join("it")).unwrap();
+            assert_eq!(there.as_deref(), Some(&b"old"[..]), "{device}");
+            fs::remove_file(temporary).unwrap();
+        }
+        write(&scratch.0, "it", b"new").unwrap();
+        let there = read(&scratch.0.join("it")).unwrap();
+        assert_eq!(there.as_deref(), Some(&b"new"[..]));
+        assert_eq!(read(&scratch.0.join("it.new")).unwrap(), None);
+    }
+}

@@ -144,4 +144,25 @@ mod tests {
         let log = EndedLog::open(&scratch.0).unwrap();
         assert_eq!(log.ended_at(&b), Some(Timestamp(3)));
     }
+
+    #[test]
+    fn an_id_that_could_not_be_written_or_synced_is_not_remembered() {
+        let scratch = Scratch::new("ended-device");
+        let a = TaskId::new("a");
+        let mut log = EndedLog::open(&scratch.0).unwrap();
+        let device = |name| OpenOptions::new().write(true).open(name).unwrap();
+        let mut good = None;
+        // One takes nothing, the other takes all and cannot be synced.
+        for name in ["/dev/full", "/dev/null"] {
+            let old = std::mem::replace(&mut log.file, device(name));
+            good.get_or_insert(old);
+            assert!(log.append(&a, Timestamp(1)).is_err(), "{name}");
+            assert_eq!(log.ended_at(&a), None, "{name}");
+        }
+        log.file = good.unwrap();
+        log.append(&a, Timestamp(2)).unwrap();
+        drop(log);
+        let log = EndedLog::open(&scratch.0).unwrap();
+        assert_eq!(log.ended_at(&a), Some(Timestamp(2)));
+    }
 }

@@ -82,3 +82,59 @@ impl Leftovers {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::process::{Child, Command};
+
+    /// Leads a session of its own, and says by its `HOME` whose it is.
+    fn leader(home: &Path) -> (Child, ProcessStat) {
+        let mut command = Command::new("setsid");
+        let child = command.args(["sleep", "1000"]).env("HOME", home).spawn();
+        let child = child.unwrap();
+        let pid = i32::try_from(child.id()).unwrap();
+        loop {
+            // Until it is what it is to be.
+            let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap();
+            match proc::stat(pid) {
+                Some(stat) if name.trim() == "sleep" => return (child, stat),
+                _ => std::thread::yield_now(),
+            }
+        }
+    }
+
+    /// Whether one who is looked for like this is killed.
+    fn is_found(home: &Path, of: impl FnOnce(&ProcessStat) -> Leftovers) -> bool {
+        let (mut child, stat) = leader(home);
+        let found = of(&stat).kill().unwrap();
+        let is_alive = child.try_wait().unwrap().is_none() && found == 0;
+        child.kill().unwrap();
+        child.wait().unwrap();
+        !is_alive
+    }
+
+    #[test]
+    fn a_process_is_known_by_its_home_or_by_its_session_and_never_by_its_id_alone() {
+        let (ours, other) = (Path::new("/no/such/sandbox"), Path::new("/no/other"));
+        let none = BTreeMap::new;
+        // By its home, unless it is older than the executor.
+        let since = |home, later: u64| {
+            is_found(home, |it| {
+                Leftovers::new(ours, none(), it.start_ticks + later)
+            })
+        };
+        assert!(since(ours, 0));
+        assert!(!since(ours, 1));
+        assert!(!since(other, 0));
+        // By its session, if that is the one that was recorded.
+        let started = |later: u64| {
+            is_found(other, |it| {
+                let sessions = BTreeMap::from([(it.pid, it.start_ticks + later)]);
+                Leftovers::new(ours, sessions, it.start_ticks)
+            })
+        };
+        assert!(started(0));
+        assert!(!started(1));
+    }
+}

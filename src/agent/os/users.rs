@@ -82,6 +82,8 @@ mod tests {
             Err(UserError::Root(_))
         ));
         assert_eq!(identity_of("root", true).unwrap().uid, 0);
+        let nobody = identity_of("nobody", false).unwrap();
+        assert!(nobody.is_switched && nobody.groups.contains(&nobody.gid));
         assert!(matches!(
             identity_of("no-such-user-here", true),
             Err(UserError::Unknown(_))

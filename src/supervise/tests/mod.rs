@@ -224,6 +224,74 @@ fn a_kill_replaces_the_budget_and_orphans_are_waited_for() {
 }
 
 #[test]
+fn an_end_is_told_when_nothing_is_left_or_when_waiting_is_in_vain() {
+    for dies in [true, false] {
+        let mut world = World::new(task(vec![process("main")]));
+        (world.orphans, world.is_hanging) = (1, true);
+        let before = world.now;
+        world.kill();
+        while world.now - before < Duration::from_secs(70) {
+            assert!(world.tick());
+            assert!(!world.is_over, "something is left");
+        }
+        // SIGKILL goes on and on: what hung may have made others.
+        assert!(world.kill_rounds >= 90, "{}", world.kill_rounds);
+        if dies {
+            world.orphans = 0;
+            assert!(world.tick());
+            assert_eq!(world.end(), TaskState::Killed);
+            continue;
+        }
+        while !world.is_over {
+            assert!(world.tick());
+        }
+        assert_eq!(world.end(), TaskState::Killed);
+        assert_eq!(world.now - before, Duration::from_secs(90));
+    }
+}
+
+#[test]
+fn a_kill_of_a_task_that_is_ending_makes_it_shorter_and_killed() {
+    let mut last = process("last");
+    last.is_final = true;
+    let mut slow = process("slow");
+    slow.ephemeral = true;
+    let mut definition = task(vec![last, process("main"), slow]);
+    definition.finalization_wait = Duration::from_secs(1_000);
+    // While what is left of the regular processes is ended, and while the final one runs.
+    for is_cleaning in [true, false] {
+        let mut world = World::new(definition.clone());
+        if is_cleaning {
+            world.stubborn.insert(2);
+        }
+        world.stubborn.insert(0);
+        world.exit(1, Exit::Code(0));
+        assert_eq!(world.runs(), [if is_cleaning { 2 } else { 0 }]);
+        let before = world.now;
+        world.kill();
+        while !world.is_over {
+            assert!(world.tick());
+        }
+        assert_eq!(world.end(), TaskState::Killed);
+        assert_eq!(world.now - before, Duration::from_secs(60));
+        // One that would have been over sooner is not made to last.
+        let mut short = definition.clone();
+        short.finalization_wait = Duration::from_secs(7);
+        let mut world = World::new(short);
+        if is_cleaning {
+            world.stubborn.insert(2);
+        }
+        world.exit(1, Exit::Code(0));
+        let before = world.now;
+        world.kill();
+        while !world.is_over {
+            assert!(world.tick());
+        }
+        assert_eq!(world.now - before, Duration::from_secs(7));
+    }
+}
+
+#[test]
 fn shutdown_endpoints_are_asked_before_signals() {
     let mut definition = task(vec![process("main")]);
     definition.lifecycle = Some(Lifecycle {

@@ -61,6 +61,10 @@ pub(super) struct World {
     pub(super) running: BTreeSet<Run>,
     /// Orphans that need SIGKILL.
     pub(super) orphans: u32,
+    /// Whether they hang in the kernel and survive even that.
+    pub(super) is_hanging: bool,
+    /// Rounds of SIGKILL to everybody.
+    pub(super) kill_rounds: u32,
     /// Process indexes that ignore SIGTERM.
     pub(super) stubborn: BTreeSet<usize>,
     pub(super) starts: Vec<(usize, Instant)>,
@@ -91,6 +95,8 @@ impl World {
             now,
             running: BTreeSet::new(),
             orphans: 0,
+            is_hanging: false,
+            kill_rounds: 0,
             stubborn: BTreeSet::new(),
             starts: Vec::new(),
             reports: Vec::new(),
@@ -133,7 +139,10 @@ impl World {
                 }
                 Effect::End => self.is_over = true,
                 Effect::KillAll => {
-                    self.orphans = 0;
+                    self.kill_rounds += 1;
+                    if !self.is_hanging {
+                        self.orphans = 0;
+                    }
                     for run in std::mem::take(&mut self.running) {
                         self.end_run(run, Exit::Signal(9));
                     }
