@@ -439,9 +439,18 @@ fn a_task_that_fills_the_disk_ends_and_its_end_is_told_though_nothing_can_be_wri
     assert!(message.starts_with(expected), "{message}");
     let full = fs::write(at.join("one-more"), vec![1; 64 << 10]);
     assert!(full.is_err(), "the disk was not full");
+    // Nor is it forgotten while that cannot be written down.
+    let acknowledge = |world: &World| {
+        rt::block_on(world.host().acknowledge(&end.task, end.sequence));
+    };
+    acknowledge(&world);
+    assert_eq!(world.host().reports(), [end.clone()]);
     drop(world);
     let world = World::open(config);
     assert_eq!(world.wait(TaskState::Failed), end);
+    fs::remove_file(at.join("one-more")).unwrap();
+    acknowledge(&world);
+    assert_eq!(world.host().reports(), []);
     drop(world);
     umount2(&at, MntFlags::MNT_DETACH).unwrap();
 }
