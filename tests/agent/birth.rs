@@ -91,7 +91,8 @@ fn files_of_a_rotated_log_are_the_users_and_lead_no_further_than_the_user_could_
     fs::set_permissions(&closed, fs::Permissions::from_mode(0o700)).unwrap();
     let data = format!(
         r#"{{"task": {{"processes": [
-            {{"name": "first", "cmdline": "seq 3000; ln -s {} .logs/second", "logger": {rotate}}},
+            {{"name": "first", "cmdline": "mkdir -p .logs; seq 3000; ln -s {} .logs/second",
+                "logger": {rotate}}},
             {{"name": "second", "cmdline": "echo x", "logger": {rotate}}}],
             "constraints": [{{"order": ["first", "second"]}}]}}}}"#,
         closed.display()
