@@ -2,7 +2,7 @@
 
 use super::directory::TaskDirectory;
 use crate::executor::checkpoint::{Header, Record};
-use crate::executor::paths;
+use crate::executor::{os::proc, paths};
 use crate::model::TaskState;
 use std::fs::{self, File};
 use std::path::PathBuf;
@@ -53,4 +53,42 @@ fn no_verdict_is_spoken_over_an_executor_that_holds_the_lock_or_has_begun() {
     fs::write(&checkpoint, &bytes[..bytes.len() - 1]).unwrap();
     assert!(verdict().unwrap().is_some());
     assert!(is_spoken());
+}
+
+#[test]
+fn an_executor_is_killed_only_if_it_is_the_one_that_wrote_the_header() {
+    let scratch = Scratch::new("kill");
+    let directory = TaskDirectory::at(scratch.0.clone());
+    let mut child = std::process::Command::new("sleep")
+        .arg("1000")
+        .spawn()
+        .unwrap();
+    let pid = i32::try_from(child.id()).unwrap();
+    let header = Header {
+        task: "t".to_owned(),
+        pid,
+        start_ticks: proc::stat(pid).unwrap().start_ticks,
+        boot_id: proc::boot_id(),
+        at_ms: 3,
+    };
+    let lock = File::create(scratch.0.join(paths::LOCK)).unwrap();
+    // Nobody holds the lock: whoever has the id, it is no executor.
+    assert!(!directory.kill_executor(&header).unwrap());
+    lock.try_lock().unwrap();
+    let later = Header {
+        start_ticks: header.start_ticks + 1,
+        ..header.clone()
+    };
+    let before = Header {
+        boot_id: "another".to_owned(),
+        ..header.clone()
+    };
+    for other in [later, before] {
+        assert!(!directory.kill_executor(&other).unwrap(), "{other:?}");
+    }
+    let is_alive = child.try_wait().unwrap().is_none();
+    let is_killed = directory.kill_executor(&header).unwrap();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(is_alive && is_killed);
 }
