@@ -454,7 +454,8 @@ mod tests {
         use std::os::unix::fs::MetadataExt;
         let file = scratch("reserve");
         let mut writer = Writer::create(file.try_clone().unwrap()).unwrap();
-        if writer.reserved == 0 {
+        let keep = FallocateFlags::FALLOC_FL_KEEP_SIZE;
+        if fallocate(scratch("probe"), keep, 0, 4_096).is_err() {
             // Not by a macro, whose output the test runner keeps to itself.
             let line = b"skipped: room_is_kept_ahead_however_long_the_file_grows: no room can be kept here\n";
             return io::Write::write_all(&mut io::stderr(), line).unwrap();
