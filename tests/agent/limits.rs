@@ -448,7 +448,7 @@ fn a_task_that_fills_the_disk_ends_and_its_end_is_told_though_nothing_can_be_wri
     drop(world);
     let world = World::open(config);
     assert_eq!(world.wait(TaskState::Failed), end);
-    fs::remove_file(at.join("one-more")).unwrap();
+    fs::remove_file(world.sandbox().join("big")).unwrap();
     acknowledge(&world);
     assert_eq!(world.host().reports(), []);
     drop(world);
