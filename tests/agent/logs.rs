@@ -136,11 +136,16 @@ fn the_environment_is_kept_if_that_is_asked_for() {
     for (text, expected) in [("--preserve_env", "kept"), ("", "")] {
         let root = directory.0.join(format!("it{expected}"));
         fs::create_dir(&root).unwrap();
-        let mut task = Task::prepare(&root, &one("echo $TEST_MARK", ""), flags(text));
-        let output = task.start_with("TEST_MARK", "kept");
+        let show = one("echo \"$TEST_MARK,$HOME,$USER,$LOGNAME\"", "");
+        let mut task = Task::prepare(&root, &show, flags(text));
+        // What says whose the processes are stays theirs.
+        let starter = ["env", "HOME=/elsewhere", "USER=other", "LOGNAME=other"];
+        let output = task.start_by(&starter, "TEST_MARK", "kept");
         assert!(output.status.success());
         task.wait_for(TaskStateRecord::Finished);
-        assert_eq!(task.log("main", 0, "stdout"), format!("{expected}\n"));
+        let sandbox = task.sandbox();
+        let shown = format!("{expected},{},tester,tester\n", sandbox.display());
+        assert_eq!(task.log("main", 0, "stdout"), shown);
     }
 }
 
