@@ -95,10 +95,12 @@ mod tests {
         let child = child.unwrap();
         let pid = i32::try_from(child.id()).unwrap();
         loop {
-            // Until it is what it is to be.
-            let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap();
+            // Until it is what it is to be: the name comes before the environment.
+            let read = |name: &str| fs::read_to_string(format!("/proc/{pid}/{name}")).unwrap();
+            let is_named = read("comm").trim() == "sleep";
+            let has_home = read("environ").contains(&format!("HOME={}", home.display()));
             match proc::stat(pid) {
-                Some(stat) if name.trim() == "sleep" => return (child, stat),
+                Some(stat) if is_named && has_home => return (child, stat),
                 _ => std::thread::yield_now(),
             }
         }
