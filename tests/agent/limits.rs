@@ -444,7 +444,7 @@ fn a_task_that_fills_the_disk_ends_and_its_end_is_told_though_nothing_can_be_wri
         rt::block_on(world.host().acknowledge(&end.task, end.sequence));
     };
     acknowledge(&world);
-    assert_eq!(world.host().reports(), [end.clone()]);
+    assert_eq!(world.host().reports(), std::slice::from_ref(&end));
     drop(world);
     let world = World::open(config);
     assert_eq!(world.wait(TaskState::Failed), end);
