@@ -4,15 +4,9 @@ use super::Engine;
 use super::settle::{HOUSEKEEPING, OFFERS};
 use super::step::Step;
 use super::timers::{TaskTimer, Timer};
-use crate::base::clock::{Now, Timestamp};
-use crate::model::{JobKey, ScheduleStatus, ScheduledTask, TaskId};
-use crate::storage::Op;
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use crate::base::clock::Now;
+use crate::model::{ScheduleStatus, TaskId};
 use std::time::Duration;
-
-/// How many ended tasks are forgotten in one step.
-const PRUNE_AT_ONCE: usize = 1_000;
 
 /// How soon the next are, if there may be more: history must not grow because tasks end faster than one
 /// step in a while forgets them.
@@ -100,48 +94,5 @@ impl Engine {
         step.transition(id, to, message.map(str::to_owned));
         let done = step.done();
         self.settle(now, done);
-    }
-
-    /// Forgets old history and answers that nobody will ask for again; gives whether there may be more.
-    fn housekeeping(&mut self, now: Now) -> bool {
-        let options = Arc::clone(&self.means.options);
-        let retention = options.history_retention.max(options.history_min_retention);
-        let old = |age| move |at: Timestamp| now.wall.since(at) >= age;
-        let (too_old, old_enough) = (old(retention), old(options.history_min_retention));
-
-        let mut prune: Vec<Arc<ScheduledTask>> = Vec::new();
-        let mut crowds: BTreeMap<&JobKey, usize> = BTreeMap::new();
-        for (at, id) in self.head.ended() {
-            if !old_enough(*at) || prune.len() >= PRUNE_AT_ONCE {
-                break;
-            }
-            let Some(task) = self.head.task(id) else {
-                continue;
-            };
-            let count = || self.head.job(task.job()).map_or(0, |job| job.ended_count());
-            let left = crowds.entry(task.job()).or_insert_with(count);
-            if too_old(*at) || *left > options.history_per_job {
-                *left = left.saturating_sub(1);
-                prune.push(Arc::clone(task));
-            }
-        }
-        let forget = |at: Timestamp| now.wall.since(at) > options.answer_retention;
-        let answers = self.head.oldest_answer().is_some_and(forget);
-        if prune.is_empty() && !answers {
-            return false;
-        }
-        let has_more = prune.len() >= PRUNE_AT_ONCE;
-        self.means.count("tasks_pruned", prune.len() as u64);
-        let mut step = Step::new(now, &mut self.means, &self.head);
-        prune.iter().for_each(|task| step.remove(task));
-        if answers {
-            let retention = i64::try_from(options.answer_retention.as_millis());
-            let before = now.wall.0.saturating_sub(retention.unwrap_or(i64::MAX));
-            let before = Timestamp(before);
-            step.apply(Op::ForgetAnswers { before });
-        }
-        let done = step.done();
-        self.settle(now, done);
-        has_more
     }
 }

@@ -19,6 +19,7 @@ mod commands;
 mod cron;
 mod cron_runs;
 mod expiry;
+mod history;
 mod maintenance;
 mod options;
 mod pending;
@@ -43,6 +44,7 @@ use crate::base::clock::{Instant, Now, Timestamp};
 use crate::base::rng::Rng;
 use crate::domain::placement::Book;
 use crate::driver::{DriverCommand, DriverEvent};
+use crate::model::JobKey;
 use crate::scheduler::admin::{AdminCommand, Question};
 use crate::scheduler::handle::{Command, Reply, ReplyCode, SubmitError, id_of};
 use crate::storage::stored::{Record, encode_at};
@@ -179,6 +181,8 @@ pub struct Engine {
     preemption: Preemption,
     affinity: Affinity,
     revocable: Revocable,
+    /// The job with which the search for too long histories goes on, if it has not ended.
+    crowds_from: Option<JobKey>,
     /// The wall clock when something was last done.
     seen_at: Timestamp,
 }
@@ -219,6 +223,7 @@ impl Engine {
             preemption: Preemption::default(),
             affinity: Affinity::default(),
             revocable: Revocable::default(),
+            crowds_from: None,
             seen_at: Timestamp::default(),
         }
     }

@@ -291,6 +291,13 @@ impl Tables {
         self.jobs.keys()
     }
 
+    /// The jobs that have any task, in order, from `first` on, and those.
+    pub fn jobs_from(&self, first: Option<&JobKey>) -> impl Iterator<Item = (&JobKey, &JobTasks)> {
+        let first = first.map_or(Bound::Unbounded, Bound::Included);
+        let jobs = self.jobs.range::<_, JobKey>((first, Bound::Unbounded));
+        jobs.map(|(key, job)| (key, &**job))
+    }
+
     /// The jobs of a role that have any task, in order.
     pub fn jobs_of_role<'a>(&'a self, role: &'a str) -> impl Iterator<Item = &'a JobKey> + 'a {
         self.tasks_of_role(role).map(|(job, _)| job)

@@ -6,6 +6,7 @@ mod conservation;
 mod cron;
 mod cron_storm;
 mod edges;
+mod history;
 mod maintenance;
 mod placing;
 mod preempt;
