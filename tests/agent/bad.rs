@@ -139,10 +139,10 @@ fn one_that_fills_its_sandbox_with_junk_where_logs_belong_only_hurts_itself() {
 fn one_that_puts_a_pipe_or_a_link_where_a_log_belongs_only_hurts_itself() {
     let directory = Directory::new("bad-pipe");
     // A pipe that nobody reads would hold up whoever opens it, and one that somebody reads is no log either.
-    let script = "mkdir -p .logs/silent/0 .logs/read/0 .logs/link/0; \
-                  mkfifo .logs/silent/0/stdout .logs/read/0/stdout; \
-                  ln -s ../../../elsewhere .logs/link/0/stdout; \
-                  (setsid sleep 1000 < .logs/read/0/stdout &); echo > .logs/read/0/stdout";
+    let script = "mkdir -p .logs/silent/0 .logs/read/0 .logs/link/0 && \
+                  mkfifo .logs/silent/0/stdout .logs/read/0/stdout && \
+                  ln -s ../../../elsewhere .logs/link/0/stdout && \
+                  (setsid sleep 1000 < .logs/read/0/stdout &) && echo > .logs/read/0/stdout";
     let script = serde_json::Value::from(script);
     let data = format!(
         r#"{{"task": {{"max_failures": 0, "processes": [{{"name": "first", "cmdline": {script}}},
