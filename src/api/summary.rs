@@ -89,22 +89,18 @@ impl Api {
     pub(super) async fn get_config_summary(&self, args: &GetConfigSummary) -> Answer {
         let job = respond::asserted_key(args.job.as_ref())?;
         let tables = self.scheduler.read().await?;
-        let mut alike = model::Alike::default();
-        let mut groups: Vec<(Arc<model::TaskConfig>, Vec<Range>)> = Vec::new();
-        // Ordered by instance, so ranges grow at their end.
-        for task in tables.active_tasks_of_job(&job) {
-            match groups.get_mut(alike.number(&task.config)) {
-                Some((_, ranges)) => extend(ranges, task.instance),
-                None => {
-                    let mut ranges = Vec::new();
-                    extend(&mut ranges, task.instance);
-                    groups.push((Arc::clone(&task.config), ranges));
-                }
+        let tasks = tables.active_tasks_of_job(&job);
+        let groups = model::by_description(tasks.map(|task| (task.instance, &task.config)));
+        let group = |(config, instances): (Arc<model::TaskConfig>, Vec<model::InstanceId>)| {
+            let mut ranges = Vec::new();
+            // Ordered by instance, so ranges grow at their end.
+            instances
+                .into_iter()
+                .for_each(|instance| extend(&mut ranges, instance));
+            ConfigGroup {
+                config: Some(convert::task_config_to_wire(&config)),
+                instances: ranges,
             }
-        }
-        let group = |(config, instances): (Arc<model::TaskConfig>, Vec<Range>)| ConfigGroup {
-            config: Some(convert::task_config_to_wire(&config)),
-            instances,
         };
         Ok(respond::found(ResponseResult::ConfigSummaryResult(
             ConfigSummaryResult {

@@ -1,6 +1,6 @@
 //! Equal descriptions, found without comparing each with each.
 
-use super::task::TaskConfig;
+use super::{InstanceId, TaskConfig};
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use std::sync::Arc;
 /// them one by one with all before takes seconds. The tasks of one description mostly share it, and those are
 /// told by where it is, without a look at its contents.
 #[derive(Debug, Default)]
-pub struct Alike {
+struct Alike {
     /// By address. What is here is kept, so that no other description takes its place.
     shared: HashMap<usize, (Arc<TaskConfig>, usize)>,
     equal: HashMap<Arc<TaskConfig>, usize>,
@@ -18,7 +18,7 @@ pub struct Alike {
 
 impl Alike {
     /// The number of a description. It is new if it is how many there were before.
-    pub fn number(&mut self, config: &Arc<TaskConfig>) -> usize {
+    fn number(&mut self, config: &Arc<TaskConfig>) -> usize {
         let address = Arc::as_ptr(config).addr();
         if let Some((_, number)) = self.shared.get(&address) {
             return *number;
@@ -28,6 +28,21 @@ impl Alike {
         self.shared.insert(address, (Arc::clone(config), number));
         number
     }
+}
+
+/// Instances with equal descriptions together, in the order of their first instances.
+pub fn by_description<'a>(
+    instances: impl Iterator<Item = (InstanceId, &'a Arc<TaskConfig>)>,
+) -> Vec<(Arc<TaskConfig>, Vec<InstanceId>)> {
+    let mut alike = Alike::default();
+    let mut groups: Vec<(Arc<TaskConfig>, Vec<InstanceId>)> = Vec::new();
+    for (instance, config) in instances {
+        match groups.get_mut(alike.number(config)) {
+            Some((_, instances)) => instances.push(instance),
+            None => groups.push((Arc::clone(config), vec![instance])),
+        }
+    }
+    groups
 }
 
 #[cfg(test)]

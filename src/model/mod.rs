@@ -17,7 +17,7 @@ mod status;
 mod task;
 mod update;
 
-pub use alike::Alike;
+pub use alike::by_description;
 pub use constraint::{Constraint, ConstraintKind};
 pub use container::{Container, DockerParameter, Image, Volume, VolumeMode};
 pub use cron::{CRON_RUNS_KEPT, CronJob, CronOutcome, CronRun, CronTrigger};

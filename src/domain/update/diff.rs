@@ -1,6 +1,6 @@
 //! What an update would change.
 
-use crate::model::{Alike, InstanceConfig, InstanceId, InstanceRange, TaskConfig};
+use crate::model::{self, InstanceConfig, InstanceId, InstanceRange, TaskConfig};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -42,14 +42,7 @@ impl Diff {
 pub fn group<'a>(
     running: impl Iterator<Item = (&'a InstanceId, &'a Arc<TaskConfig>)>,
 ) -> Vec<InstanceConfig> {
-    let mut alike = Alike::default();
-    let mut groups: Vec<(Arc<TaskConfig>, Vec<InstanceId>)> = Vec::new();
-    for (instance, config) in running {
-        match groups.get_mut(alike.number(config)) {
-            Some((_, instances)) => instances.push(*instance),
-            None => groups.push((Arc::clone(config), vec![*instance])),
-        }
-    }
+    let groups = model::by_description(running.map(|(instance, config)| (*instance, config)));
     let made = |(config, instances)| InstanceConfig {
         config,
         instances: InstanceRange::of(instances),

@@ -8,7 +8,7 @@ use super::layout::{Context, Page, chip, missing, render};
 use super::roles::job_path;
 use super::{text, update};
 use crate::model::{
-    Alike, Constraint, ConstraintKind, Container, Image, InstanceId, JobKey, ScheduleStatus,
+    self, Constraint, ConstraintKind, Container, Image, InstanceId, JobKey, ScheduleStatus,
     ScheduledTask, TaskConfig, TaskEvent,
 };
 use maud::{Markup, html};
@@ -319,14 +319,7 @@ fn timeline(context: &Context, events: &[TaskEvent]) -> Markup {
 
 /// The distinct configurations of the active instances, or that of the next cron run.
 fn configurations(active: &[Arc<ScheduledTask>], next: Option<&Arc<TaskConfig>>) -> Markup {
-    let mut alike = Alike::default();
-    let mut groups: Vec<(Arc<TaskConfig>, Vec<InstanceId>)> = Vec::new();
-    for task in active {
-        match groups.get_mut(alike.number(&task.config)) {
-            Some((_, instances)) => instances.push(task.instance),
-            None => groups.push((Arc::clone(&task.config), vec![task.instance])),
-        }
-    }
+    let groups = model::by_description(active.iter().map(|task| (task.instance, &task.config)));
     html! {
         @if !groups.is_empty() || next.is_some() { h2 id="configuration" { "Configuration" } }
         @for (config, instances) in &groups {
